@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small Protocols between the core and the adapters. A driver implements one; nothing above knows which."""

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the agent's reconciler needs of its host beyond the contracts that every driver shares."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Protocol
+
+from anyvisor.contracts.switch import SwitchDriver
+from anyvisor.model.names import Mac, PortName
+from anyvisor.model.state import StationReading, VnicReading
+from anyvisor.model.vnic import Vnic
+from anyvisor.planner.chassis import ChassisStep, ObservedChassis
+from anyvisor.planner.conversion import Address, HostBridge, Route
+from anyvisor.planner.segments import SegmentBridge
+from anyvisor.planner.stations import StationCount
+
+
+class ChassisSwitch(SwitchDriver, Protocol):
+    """An Open vSwitch that ovn-controller programs."""
+
+    def observe_chassis(self) -> ObservedChassis:
+        """Settings and bridges as they are."""
+
+    def configure(self, steps: Iterable[ChassisStep]) -> None:
+        """Carry the steps out; repeating it is not an error.
+
+        Raises:
+            UnreachableError: the switch does not answer.
+            RetryableError: the switch did not take the change in within a bounded time.
+        """
+
+    def installed(self, ports: Collection[PortName]) -> frozenset[PortName]:
+        """Those of the ports whose flows are installed here."""
+
+    def controlled(self) -> bool:
+        """Whether ovn-controller has programmed the integration bridge."""
+
+    def vnics(self) -> tuple[Vnic, ...]:
+        """The devices that carry a guest's MAC, whoever plugged them."""
+
+
+class NativeSwitchDriver(SwitchDriver, Protocol):
+    """A native switch whose bridges we make as networks need them."""
+
+    def bridges(self) -> Mapping[str, SegmentBridge]:
+        """The bridges that are ours, by name."""
+
+    def shape(self, wanted: Iterable[SegmentBridge]) -> None:
+        """Make what is wanted and remove ours that is not, unless something is plugged in it. Repeating it is not an
+        error.
+
+        Raises:
+            ForeignObjectError: somebody else's bridge has the uplink or the name.
+        """
+
+
+class StationCounter(Protocol):
+    """Counts, on the provider bridges of this chassis, frames of vNICs that sit behind native switches."""
+
+    def count(self, wanted: Mapping[str, Mapping[Mac, int | None]]) -> Mapping[Mac, StationCount]:
+        """Per bridge the MACs to count, with the VLAN that their frames are tagged with there. Counting goes on for
+        those that were counted already, begins for the others and ends for those that are no longer named."""
+
+
+class Surroundings(Protocol):
+    """What the host itself uses its network cards for."""
+
+    def busy_cards(self) -> frozenset[str]:
+        """Devices that must not be put into a bridge without more ado."""
+
+    def masters(self) -> Mapping[str, str]:
+        """The Linux bridge of each device that is in one."""
+
+    def release(self, device: str) -> None:
+        """Take a device out of its Linux bridge, with our mark on it. Repeating it is not an error."""
+
+    def source_address(self, remote: str) -> str | None:
+        """The address of the host from which an OVSDB remote is reached, None if there is no way."""
+
+    def reaches(self, remote: str, timeout_seconds: float) -> bool:
+        """Whether a connection to an OVSDB remote can be made now."""
+
+
+class HostNetwork(Protocol):
+    """The host's own addresses, routes and Linux bridges. Everything may be repeated."""
+
+    def bridges(self) -> Mapping[str, HostBridge]:
+        """Every Linux bridge with what the host has on it."""
+
+    def leave(self, device: str) -> None:
+        """Take a device out of its Linux bridge."""
+
+    def join(self, device: str, bridge: str) -> None:
+        """Put a device into a Linux bridge; one that is gone needs none."""
+
+    def remake(self, bridge: HostBridge) -> None:
+        """See to it that a Linux bridge is there, up, and has its MAC and MTU."""
+
+    def carry(self, device: str, addresses: Iterable[Address], routes: Iterable[Route]) -> None:
+        """Bring a device up and give it these addresses and routes; a route over another device moves here."""
+
+    def drop(self, device: str, addresses: Iterable[Address]) -> None:
+        """Take these addresses from a device; one that is gone has none."""
+
+
+class Daemons(Protocol):
+    """Starting and stopping Open vSwitch and ovn-controller the way this host does it."""
+
+    def missing(self) -> tuple[str, ...]:
+        """What keeps them from being started, in words; empty if nothing does."""
+
+    def start_switch(self) -> None:
+        """Start Open vSwitch; one that runs already is no error.
+
+        Raises:
+            TerminalError: with what the command said.
+        """
+
+    def stop_switch(self) -> None:
+        """Stop it, where this host says how."""
+
+    def start_controller(self) -> None:
+        """Start ovn-controller; one that runs already is no error.
+
+        Raises:
+            TerminalError: with what the command said.
+        """
+
+    def stop_controller(self) -> None:
+        """Stop it, where this host says how, so that it takes its chassis out of the southbound database."""
+
+
+class ReadingSink(Protocol):
+    """Where counters go."""
+
+    def write(self, vnics: Iterable[VnicReading], stations: Iterable[StationReading]) -> None:
+        """Replace the readings of this host: those that are no longer named go.
+
+        Raises:
+            UnreachableError: the telemetry database does not answer; the next reading has it all.
+        """
+
+
+class Memory(Protocol):
+    """A small document that survives the process. `name` tells several apart."""
+
+    def load(self, name: str) -> Mapping[str, Any]:
+        """What was saved last; empty if nothing ever was."""
+
+    def save(self, name: str, document: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Replace it. If `durable`, it is on the disk when this returns."""

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a manager of many hosts (a vCenter, a pool) reports, and what can be changed on its native switches.
+
+The words are those of no particular vendor: a *group* is a port group, a *card* one vNIC of a VM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+from anyvisor.model.host import Host
+from anyvisor.model.kinds import SwitchKind
+from anyvisor.model.names import HostName, Mac, SwitchName
+
+
+class CardId(NamedTuple):
+    """Identifies a vNIC for good, also when its VM moves or is renamed: (instance UUID of the VM, key of the card)."""
+
+    vm: str
+    card: str
+
+
+class CardProblem(StrEnum):
+    """Why a card cannot be wired by anyvisor, or only with a warning."""
+
+    PASSTHROUGH = "passthrough"
+    """SR-IOV or DirectPath: its frames never meet the virtual switch."""
+    NSX = "nsx"
+    """It is on an NSX port group or an opaque network."""
+    FAULT_TOLERANCE = "fault-tolerance"
+    """A warning: two copies of the VM run."""
+
+    @property
+    def blocks(self) -> bool:
+        """It cannot be wired at all; otherwise the problem is a warning."""
+        return self is not CardProblem.FAULT_TOLERANCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backing:
+    """Where a card is plugged. `port` is the number of the distributed port, None on a standard switch."""
+
+    switch: SwitchName
+    kind: SwitchKind
+    group: str
+    port: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One vNIC as the manager shows it. `host` is where its VM runs; `moving_to` where a migration under way leads."""
+
+    id: CardId
+    mac: Mac
+    vm: str
+    """The VM's name, for people."""
+    host: HostName
+    moving_to: HostName | None = None
+    running: bool = True
+    connected: bool = True
+    backing: Backing | None = None
+    problem: CardProblem | None = None
+    homeless: bool = False
+    """It was to be given back, and where it was is gone: it stays where it is, disconnected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A port group of ours on a native switch.
+
+    `vlan` is its access VLAN; None with `trunk` for one that carries all VLANs tagged. `mac_learning` only where the
+    switch has it; else a trunk is promiscuous. On a standard switch a group is of one host.
+    """
+
+    switch: SwitchName
+    name: str
+    key: str
+    """What it is for: ``port/NAME``, ``network/NAME``, ``trunk/HOST``, ``parking``."""
+    vlan: int | None = None
+    trunk: bool = False
+    mac_learning: bool = False
+    promiscuous: bool = False
+    forged_transmits: bool = False
+    host: HostName | None = None
+    """Set on a standard switch alone."""
+
+    @property
+    def identity(self) -> tuple[SwitchName, str]:
+        """The switch and the name; on a standard switch, where each host has its own, ``HOST/NAME``."""
+        return (self.switch, self.name if self.host is None else f"{self.host}/{self.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InnerSwitch:
+    """A switch of ours without uplinks: one distributed over `hosts`, or a standard one of that name on each."""
+
+    name: SwitchName
+    kind: SwitchKind
+    hosts: tuple[HostName, ...]
+    version: str = ""
+    mtu: int = 9000
+
+
+class Health(StrEnum):
+    """How an appliance's VM stands, as the manager sees it."""
+
+    RUNNING = "running"
+    STARTING = "starting"
+    OFF = "off"
+    LOST = "lost"
+    """It is on a host that the manager does not reach."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appliance:
+    """An appliance VM of ours. `key` is ``HOST/NUMBER``; `trunk` the card in the trunk group."""
+
+    key: str
+    vm: str
+    host: HostName
+    health: Health
+    trunk: CardId | None = None
+    trunk_connected: bool = True
+    instance: str = ""
+    """Its VM as in `CardId.vm`: the cards of an appliance are among those of the estate, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estate:
+    """One consistent picture of what a manager reports. `ours` are the objects that carry our owner's mark."""
+
+    hosts: Mapping[HostName, Host] = field(default_factory=dict)
+    cards: Mapping[CardId, Card] = field(default_factory=dict)
+    groups: Mapping[tuple[SwitchName, str], Group] = field(default_factory=dict)
+    """Groups of ours, by `Group.identity`."""
+    switches: Mapping[SwitchName, InnerSwitch] = field(default_factory=dict)
+    """Inner switches of ours."""
+    appliances: Mapping[str, Appliance] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeSwitch:
+    """Make an inner switch, or let more hosts take part in it."""
+
+    switch: InnerSwitch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropSwitch:
+    """Remove an inner switch of ours that nothing is plugged into."""
+
+    name: SwitchName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeGroup:
+    """Make a port group, or change it to this."""
+
+    group: Group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropGroup:
+    """Remove a port group of ours that nothing is plugged into."""
+
+    switch: SwitchName
+    name: str
+    host: HostName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """Plug a card into a group of ours. Where it was plugged before is remembered with the VM, for `Giveback`."""
+
+    card: CardId
+    switch: SwitchName
+    group: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Giveback:
+    """Plug a card back to where it was before anyvisor took it; one whose place is gone is disconnected."""
+
+    card: CardId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deploy:
+    """Make an appliance from the template and start it on its host, pinned there. `user_data` is cloud-init's."""
+
+    key: str
+    vm: str
+    host: HostName
+    template: str
+    user_data: str = field(repr=False)
+    switch: SwitchName
+    trunk_group: str
+    networks: Mapping[str, str] = field(default_factory=dict)
+    """The operator's groups of its other cards: ``management``, ``tunnel``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Switch an appliance on."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remove:
+    """Switch an appliance off and delete it."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """Disconnect an appliance's trunk, or (`off` False) connect it again."""
+
+    key: str
+    off: bool = True
+
+
+EstateStep: TypeAlias = (
+    MakeSwitch | DropSwitch | MakeGroup | DropGroup | Plugin | Giveback | Deploy | Start | Remove | Fence
+)
+
+
+def describe(step: EstateStep) -> str:
+    """One line for a plan or a log."""
+    match step:
+        case MakeSwitch(switch=switch):
+            return f"inner switch {switch.name} ({switch.kind}) on {', '.join(switch.hosts)}"
+        case DropSwitch(name=name):
+            return f"remove inner switch {name}"
+        case MakeGroup(group=group):
+            tag = "all VLANs" if group.trunk else f"VLAN {group.vlan}"
+            return f"port group {group.name} on {group.switch}: {tag}"
+        case DropGroup(name=name, switch=switch):
+            return f"remove port group {name} from {switch}"
+        case Plugin(card=card, group=group):
+            return f"plug card {card.card} of VM {card.vm} into {group}"
+        case Giveback(card=card):
+            return f"plug card {card.card} of VM {card.vm} back to where it was"
+        case Deploy(vm=vm, host=host, template=template):
+            return f"appliance {vm} on {host} from template {template}"
+        case Start(key=key):
+            return f"start appliance {key}"
+        case Remove(key=key):
+            return f"remove appliance {key}"
+        case Fence(key=key, off=off):
+            return f"{'disconnect' if off else 'connect'} the trunk of appliance {key}"

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host's Open vSwitch must look like so that ovn-controller makes it a chassis, and the steps that lead there.
+
+Everything foreign stays: keys that we do not write, bridge mappings that somebody else made, bridges and ports.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from anyvisor.errors import ForeignObjectError
+from anyvisor.model.host import Host
+from anyvisor.model.kinds import SwitchKind
+from anyvisor.model.names import HostName, Mac
+
+INTEGRATION_BRIDGE = "br-int"
+OWNER = "anyvisor:owner"
+OUR_MAPPINGS = "anyvisor:bridge-mappings"
+"""Which of the pairs in ``ovn-bridge-mappings`` are ours, so that those of others survive."""
+OUR_MACS = "anyvisor:chassis-mac-mappings"
+_NAME_MAX = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderBridge:
+    """An OVS bridge that leads to physical networks. `mac` and `mtu` are set where it takes over a host's address."""
+
+    name: str
+    physical: tuple[str, ...]
+    uplinks: tuple[str, ...] = ()
+    mac: Mac | None = None
+    mtu: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chassis:
+    """What is wanted. `owner` is the installation's identity; `datapath` is ``system`` or ``netdev``."""
+
+    host: HostName
+    owner: str
+    remote: str
+    tunnel_ip: str
+    bridges: tuple[ProviderBridge, ...] = ()
+    datapath: str = "system"
+    encapsulation: str = "geneve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedBridge:
+    """A bridge that stands. `controllers` are OpenFlow controllers set on it from outside."""
+
+    name: str
+    ours: bool = False
+    ports: frozenset[str] = frozenset()
+    datapath: str = ""
+    fail_mode: str = ""
+    controllers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedChassis:
+    """What is there. `settings` are the database's top-level external_ids."""
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    bridges: Mapping[str, ObservedBridge] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetKeys:
+    """Write top-level external_ids; None removes the key."""
+
+    values: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeBridge:
+    """Make a bridge of ours."""
+
+    name: str
+    datapath: str
+    fail_mode: str
+    mac: Mac | None = None
+    mtu: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecureBridge:
+    """Make a bridge drop what no flow matches while its controller is away."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddUplink:
+    """Put a network card into a bridge."""
+
+    bridge: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropUplink:
+    """Take a network card out of a bridge."""
+
+    bridge: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropBridge:
+    """Remove a bridge if it is ours."""
+
+    name: str
+
+
+ChassisStep = SetKeys | MakeBridge | SecureBridge | AddUplink | DropUplink | DropBridge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChassisPlan:
+    """The steps, and what stays undone with its reason. Without problems the chassis is complete."""
+
+    steps: tuple[ChassisStep, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def describe(step: ChassisStep) -> str:
+    """One line for a plan or a log."""
+    match step:
+        case SetKeys(values=values):
+            return "set " + ", ".join(
+                f"{k}={v}" if v is not None else f"no {k}" for k, v in sorted(values.items())
+            )
+        case MakeBridge(name=name):
+            return f"make bridge {name}"
+        case SecureBridge(name=name):
+            return f"make bridge {name} fail secure"
+        case AddUplink(bridge=bridge, device=device):
+            return f"put {device} into {bridge}"
+        case DropUplink(bridge=bridge, device=device):
+            return f"take {device} out of {bridge}"
+        case DropBridge(name=name):
+            return f"remove bridge {name}"
+
+
+def provider_bridges(host: Host) -> tuple[ProviderBridge, ...]:
+    """One bridge per trunk card that leads to a physical network: the OVS bridge that the site names for the card,
+    else one of ours. A card with an access VLAN carries one network alone and is no way to a physical network.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for nic in host.nics:
+        if nic.physical is None or nic.vlan is not None:
+            continue
+        named = (s.name for s in host.switches if s.kind is SwitchKind.OPENVSWITCH and nic.name in s.uplinks)
+        found.setdefault(next(named, None) or bridge_name(nic.physical), []).append((nic.physical, nic.name))
+    return tuple(
+        ProviderBridge(
+            name=name,
+            physical=tuple(sorted({physical for physical, _ in pairs})),
+            uplinks=tuple(sorted(nic for _, nic in pairs)),
+        )
+        for name, pairs in sorted(found.items())
+    )
+
+
+def bridge_name(network: str, prefix: str = "br-") -> str:
+    """A bridge name for a network that fits the kernel; a name that had to be cut gets a digest."""
+    plain = prefix + network
+    if len(plain) <= _NAME_MAX and all(c.isascii() and (c.isalnum() or c in "._-") for c in plain):
+        return plain
+    digest = hashlib.blake2s(network.encode(), digest_size=3).hexdigest()
+    kept = "".join(c for c in network if c.isascii() and c.isalnum())
+    return f"{prefix}{kept[: _NAME_MAX - len(prefix) - len(digest) - 1]}-{digest}"
+
+
+def chassis_mac(owner: str, host: HostName, physical: str) -> Mac:
+    """The MAC that this chassis uses for routers' frames on a physical network: its own, locally administered."""
+    octets = hashlib.blake2s(f"{owner}/{host}/{physical}".encode(), digest_size=5).hexdigest()
+    return Mac("0e:" + ":".join(octets[i : i + 2] for i in range(0, 10, 2)))
+
+
+def chassis_plan(
+    desired: Chassis, observed: ObservedChassis, *, busy: frozenset[str] = frozenset()
+) -> ChassisPlan:
+    """The difference. Cards in `busy` carry addresses or belong to another bridge, and are not touched.
+
+    Raises:
+        ForeignObjectError: another controller or another installation has this switch.
+    """
+    _refuse_foreign(desired, observed)
+    problems: list[str] = []
+    mapped = [bridge for bridge in desired.bridges if _usable(bridge, observed, busy, problems)]
+    steps = [
+        *_bridge_steps(desired, observed),
+        *(step for bridge in mapped for step in _provider_steps(desired, bridge, observed)),
+    ]
+    values = _settings(desired, mapped, observed, problems)
+    changed = {key: value for key, value in values.items() if observed.settings.get(key) != value}
+    # Last: ovn-controller must not see a mapping whose bridge is not there yet.
+    if changed:
+        steps.append(SetKeys(values=changed))
+    return ChassisPlan(steps=tuple(steps), problems=tuple(problems))
+
+
+def release_keys(owner: str, observed: ObservedChassis) -> SetKeys:
+    """Take back everything that `chassis_plan` wrote into the settings."""
+    if observed.settings.get(OWNER) != owner:
+        return SetKeys(values={})
+    names = (
+        "system-id",
+        "hostname",
+        "ovn-remote",
+        "ovn-encap-type",
+        "ovn-encap-ip",
+        "ovn-bridge-datapath-type",
+        OWNER,
+        OUR_MAPPINGS,
+        OUR_MACS,
+    )
+    values: dict[str, str | None] = dict.fromkeys(names)
+    for key, ours in (("ovn-bridge-mappings", OUR_MAPPINGS), ("ovn-chassis-mac-mappings", OUR_MACS)):
+        left = _foreign_pairs(observed, key, ours)
+        values[key] = _join(left) or None
+    return SetKeys(values={k: v for k, v in values.items() if observed.settings.get(k) != v})
+
+
+def _refuse_foreign(desired: Chassis, observed: ObservedChassis) -> None:
+    owner = observed.settings.get(OWNER)
+    if owner is not None and owner != desired.owner:
+        raise ForeignObjectError(
+            f"{desired.host}: Open vSwitch belongs to another anyvisor installation ({owner})",
+            hint=f"remove {OWNER} from its external_ids if that installation is gone",
+        )
+    remote = observed.settings.get("ovn-remote")
+    if owner is None and remote and remote != desired.remote:
+        raise ForeignObjectError(
+            f"{desired.host}: Open vSwitch is a chassis of another controller ({remote})",
+            hint="remove ovn-remote from its external_ids to hand the host over",
+        )
+    integration = observed.bridges.get(INTEGRATION_BRIDGE)
+    if integration is not None and integration.controllers:
+        raise ForeignObjectError(
+            f"{desired.host}: {INTEGRATION_BRIDGE} is programmed by {', '.join(integration.controllers)}",
+            hint=f"ovs-vsctl del-controller {INTEGRATION_BRIDGE} hands the host over",
+        )
+
+
+def _usable(
+    bridge: ProviderBridge, observed: ObservedChassis, busy: frozenset[str], problems: list[str]
+) -> bool:
+    there = observed.bridges.get(bridge.name)
+    missing = [uplink for uplink in bridge.uplinks if there is None or uplink not in there.ports]
+    for uplink in missing:
+        holder = next((b.name for b in observed.bridges.values() if uplink in b.ports), None)
+        if holder is not None:
+            problems.append(f"{uplink} is in {holder}, not in {bridge.name}")
+            return False
+        if uplink in busy:
+            problems.append(f"{uplink} carries the host itself; put it into an Open vSwitch bridge first")
+            return False
+    return True
+
+
+def _bridge_steps(desired: Chassis, observed: ObservedChassis) -> Iterator[ChassisStep]:
+    integration = observed.bridges.get(INTEGRATION_BRIDGE)
+    if integration is None:
+        yield MakeBridge(name=INTEGRATION_BRIDGE, datapath=desired.datapath, fail_mode="secure")
+    elif integration.fail_mode != "secure":
+        yield SecureBridge(name=INTEGRATION_BRIDGE)
+
+
+def _provider_steps(
+    desired: Chassis, bridge: ProviderBridge, observed: ObservedChassis
+) -> Iterator[ChassisStep]:
+    there = observed.bridges.get(bridge.name)
+    if there is None:
+        yield MakeBridge(
+            name=bridge.name,
+            datapath=desired.datapath,
+            fail_mode="standalone",
+            mac=bridge.mac,
+            mtu=bridge.mtu,
+        )
+    for uplink in bridge.uplinks:
+        if there is None or uplink not in there.ports:
+            yield AddUplink(bridge=bridge.name, device=uplink)
+
+
+def _settings(
+    desired: Chassis, mapped: Iterable[ProviderBridge], observed: ObservedChassis, problems: list[str]
+) -> dict[str, str | None]:
+    foreign = _foreign_pairs(observed, "ovn-bridge-mappings", OUR_MAPPINGS)
+    ours: dict[str, str] = {}
+    for bridge in mapped:
+        for physical in bridge.physical:
+            if foreign.get(physical, bridge.name) != bridge.name:
+                problems.append(
+                    f"physical network {physical} is mapped to {foreign[physical]}, not {bridge.name}"
+                )
+            elif physical not in foreign:
+                ours[physical] = bridge.name
+    foreign_macs = _foreign_pairs(observed, "ovn-chassis-mac-mappings", OUR_MACS)
+    macs = {
+        physical: chassis_mac(desired.owner, desired.host, physical)
+        for bridge in mapped
+        for physical in bridge.physical
+        if physical not in foreign_macs
+    }
+    return {
+        OWNER: desired.owner,
+        "system-id": desired.host,
+        "hostname": desired.host,
+        "ovn-remote": desired.remote,
+        "ovn-encap-type": desired.encapsulation,
+        "ovn-encap-ip": desired.tunnel_ip,
+        # ovn-controller makes br-int by itself if it starts before us, and mends the datapath of one that is there.
+        "ovn-bridge-datapath-type": desired.datapath,
+        "ovn-bridge-mappings": _join(foreign | ours) or None,
+        "ovn-chassis-mac-mappings": _join(foreign_macs | macs) or None,
+        OUR_MAPPINGS: _join(ours) or None,
+        OUR_MACS: _join(macs) or None,
+    }
+
+
+def _foreign_pairs(observed: ObservedChassis, key: str, ours: str) -> dict[str, str]:
+    mine = _pairs(observed.settings.get(ours, ""))
+    return {k: v for k, v in _pairs(observed.settings.get(key, "")).items() if mine.get(k) != v}
+
+
+def _pairs(text: str) -> dict[str, str]:
+    # Only the first colon separates: the values of chassis MAC mappings are full of them.
+    split = (part.split(":", 1) for part in text.split(",") if ":" in part)
+    return {name.strip(): value.strip() for name, value in split}
+
+
+def _join(pairs: Mapping[str, str]) -> str:
+    return ",".join(f"{name}:{value}" for name, value in sorted(pairs.items()))

@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that must be decided, and stored, before anything is written elsewhere: schemes, MACs, addresses, VLANs.
+
+Stable: what was decided once stays while the intent allows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from anyvisor.errors import AnyvisorError
+from anyvisor.model.attachment import Attachment
+from anyvisor.model.condition import Condition
+from anyvisor.model.host import Host
+from anyvisor.model.kinds import AttachmentKind, NetworkKind, Scheme
+from anyvisor.model.names import HostName, Mac, NetworkName, ObjectKey, PortName
+from anyvisor.model.plan import HostPlan
+from anyvisor.model.policy import Floor
+from anyvisor.model.port import Port
+from anyvisor.model.state import PortState, State, Tag
+from anyvisor.planner.addresses import AddressPool, addresses_of
+from anyvisor.planner.allocate import NATIVE_SCOPE, TagPool, physical_scope, release, take
+from anyvisor.planner.availability import missing
+from anyvisor.planner.choose import choose
+from anyvisor.planner.fleet import Fleet
+from anyvisor.planner.inner import FIRST_TAG, LAST_TAG, InnerPlace, inner_place
+from anyvisor.planner.logical import first_address, kind_on_host
+from anyvisor.planner.mac import mac_of
+from anyvisor.planner.paper import choices
+
+REST_SECONDS = 300
+"""How long a VLAN rests: longer than a learning switch remembers a MAC (IEEE 802.1D ages entries after 300 s)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Decided:
+    """What one round decided. None as a value deletes."""
+
+    touched: set[ObjectKey] = field(default_factory=set)
+    schemes: dict[HostName, Scheme | None] = field(default_factory=dict)
+    ports: dict[PortName, PortState | None] = field(default_factory=dict)
+    attachments: dict[PortName, Attachment | None] = field(default_factory=dict)
+    tags: dict[tuple[str, int], Tag | None] = field(default_factory=dict)
+    failures: dict[ObjectKey, Condition] = field(default_factory=dict)
+    """Objects of which nothing may be written now, and why."""
+
+
+class AccessTags:
+    """Tags for vNICs on inner switches, taken at one moment: each switch's range is read once, not once per vNIC."""
+
+    def __init__(self, tags: Mapping[tuple[str, int], Tag], owner: str, now_seconds: int) -> None:
+        self._tags = tags
+        self._owner = owner
+        self._now = now_seconds
+        self._pools: dict[str, TagPool] = {}
+
+    def place(self, host: Host) -> InnerPlace:
+        """The inner switch of a host."""
+        return inner_place(host, self._owner)
+
+    def take(self, host: Host, port: PortName) -> tuple[InnerPlace, Tag]:
+        """The tag of one vNIC on the inner switch of its host: the one it holds, or a free one.
+
+        Raises:
+            RetryableError: all that are free rest.
+            TerminalError: all are held.
+        """
+        place = self.place(host)
+        pool = self._pools.get(place.scope)
+        if pool is None:
+            pool = self._pools[place.scope] = TagPool(
+                place.scope,
+                self._tags,
+                first=FIRST_TAG,
+                last=LAST_TAG,
+                now_seconds=self._now,
+                rest_seconds=REST_SECONDS,
+            )
+        return place, pool.take(port)
+
+
+class Decider:
+    """Decides key by key. Keeps indexes; one owner."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._pools: dict[NetworkName, dict[str, AddressPool]] = {}
+        self._home: dict[PortName, NetworkName] = {}
+        self._attached: dict[PortName, Attachment] = {}
+        self._tags_seen: Mapping[tuple[str, int], Tag] = {}
+        self._access = AccessTags({}, "", 0)
+
+    def load(self, state: State) -> None:
+        """Take over what is stored. To be called once, before the first round."""
+        for tag in state.tags.values():
+            self._fleet.hold(tag)
+        self._fleet.ports.update(state.ports)
+        self._attached.update(state.attachments)
+        for host, known in state.hosts.items():
+            if known.scheme is not None:
+                self._fleet.schemes[host] = known.scheme
+
+    def round(self, state: State, keys: Iterable[ObjectKey], *, now_seconds: int) -> Decided:
+        """Decide whatever hangs on `keys`; `touched` is all that must be compiled anew."""
+        decided = Decided()
+        self._hear_of_tags(state)
+        self._access = AccessTags(self._fleet.tags, state.owner, now_seconds)
+        decided.touched = self._fleet.update(state, keys)
+        for key in sorted(decided.touched):
+            if key.kind == "host":
+                self._host(state, HostName(key.name), decided)
+        for key in sorted(decided.touched):
+            if key.kind == "network":
+                self._network(NetworkName(key.name), decided, now_seconds)
+        arrivals = [PortName(key.name) for key in sorted(decided.touched) if key.kind == "port"]
+        # Fixed addresses first, whoever they belong to: a dynamic one must never take them.
+        for name in arrivals:
+            self._reserve(name)
+        for name in arrivals:
+            self._port(name, decided)
+        return decided
+
+    def _host(self, state: State, name: HostName, decided: Decided) -> None:
+        host = self._fleet.site.hosts.get(name)
+        if host is None:
+            if name in self._fleet.schemes:
+                decided.touched |= self._fleet.set_scheme(name, None)
+            return
+        current = self._fleet.schemes.get(name)
+        plan = self._choice(state, host, current)
+        if plan.scheme is not current:
+            decided.schemes[name] = plan.scheme
+            decided.touched |= self._fleet.set_scheme(name, plan.scheme)
+        if plan.scheme is None:
+            decided.failures[ObjectKey("host", name)] = _not_ready("NoScheme", " ".join(plan.because))
+        elif lacking := missing(host, plan.scheme):
+            decided.failures[ObjectKey("host", name)] = _not_ready(
+                "DriverMissing",
+                f"{plan.scheme} needs the driver {', '.join(lacking)}, which is not part of this release",
+            )
+
+    def _choice(self, state: State, host: Host, current: Scheme | None) -> HostPlan:
+        """As the plan on paper has it. A floor is held against the whole fleet; without one a host stands alone."""
+        preference = self._fleet.site.policy.of_cluster(host.cluster)
+        if preference.floor == Floor():
+            return choose(host, preference, current=current)
+        return choices(self._fleet.site, state)[host.name]
+
+    def _network(self, name: NetworkName, decided: Decided, now_seconds: int) -> None:
+        network = self._fleet.site.networks.get(name)
+        if network is None:
+            self._pools.pop(name, None)
+            self._release(name, decided, now_seconds)
+            return
+        stated = network.kind is NetworkKind.VLAN or network.vlan is not None
+        if stated or not self._fleet.has_external(name):
+            self._release(name, decided, now_seconds)
+            return
+        if self._fleet.segment_of(name) is not None:
+            return
+        physical = self._fleet.physical_of(name)
+        pool = self._fleet.site.policy.vlans.get(physical) if physical is not None else None
+        if physical is None or pool is None:
+            decided.failures[ObjectKey("network", name)] = _not_ready(
+                "NoVlan",
+                "a port of this network sits behind a native switch, but no VLAN may be given out: "
+                "set `vlan` and `physical` on the network, or policy.vlans",
+            )
+            return
+        reserved = {
+            other.vlan
+            for other in self._fleet.site.networks.values()
+            if other.vlan is not None and self._fleet.physical_of(other.name) == physical
+        }
+        try:
+            tag = take(
+                physical_scope(physical),
+                name,
+                self._fleet.tags,
+                first=pool[0],
+                last=pool[1],
+                now_seconds=now_seconds,
+                rest_seconds=REST_SECONDS,
+                reserved=reserved,
+            )
+        except AnyvisorError as error:
+            decided.failures[ObjectKey("network", name)] = _not_ready("NoVlan", str(error))
+            return
+        self._fleet.hold(tag)
+        decided.tags[tag.scope, tag.vlan] = tag
+        # The ports' native tags follow from the network's.
+        decided.touched |= {ObjectKey("port", port) for port in self._fleet.ports_on_network(name)}
+
+    def _release(self, network: NetworkName, decided: Decided, now_seconds: int) -> None:
+        for tag in self._fleet.network_tags(network):
+            rested = release(tag, now_seconds=now_seconds)
+            self._fleet.hold(rested)
+            decided.tags[tag.scope, tag.vlan] = rested
+
+    def _reserve(self, name: PortName) -> None:
+        port = self._fleet.site.ports.get(name)
+        if port is None:
+            return
+        for pool in self._pools_of(port.network).values():
+            for address in port.ips:
+                pool.reserve(address)
+
+    def _pools_of(self, network: NetworkName) -> dict[str, AddressPool]:
+        known = self._pools.get(network)
+        subnets = self._fleet.site.networks[network].subnets
+        if known is not None and known.keys() == {subnet.cidr for subnet in subnets}:
+            return known
+        taken = list(self._claimed_on(network))
+        pools = {subnet.cidr: AddressPool(subnet, (first_address(subnet), *taken)) for subnet in subnets}
+        self._pools[network] = pools
+        return pools
+
+    def _claimed_on(self, network: NetworkName) -> Iterator[str]:
+        """Every address that somebody has in that network: its ports, and on an external one the routers' side."""
+        site = self._fleet.site
+        for name in self._fleet.ports_on_network(network):
+            yield from site.ports[name].ips
+            decided = self._fleet.ports.get(name)
+            yield from decided.addresses if decided is not None else ()
+        routers = [
+            r for r in site.routers.values() if r.external is not None and r.external.network == network
+        ]
+        for router in routers:
+            own = self._fleet.router_address(router.name)
+            yield from () if own is None else (own,)
+        if routers:
+            yield from (port.floating_ip for port in site.ports.values() if port.floating_ip is not None)
+
+    def _port(self, name: PortName, decided: Decided) -> None:
+        if name not in self._fleet.site.ports:
+            self._gone(name, decided)
+            return
+        port = self._fleet.port(name)
+        try:
+            settled = self._addresses(port)
+        except AnyvisorError as error:
+            decided.failures[ObjectKey("port", name)] = _not_ready("NoAddress", str(error))
+            return
+        self._home[name] = port.network
+        if self._fleet.ports.get(name) != settled:
+            self._fleet.ports[name] = settled
+            decided.ports[name] = settled
+        try:
+            attachment = self._attachment(port, settled, decided)
+        except AnyvisorError as error:
+            decided.failures[ObjectKey("port", name)] = _not_ready("NoVlan", str(error))
+            return
+        if self._attached.get(name) != attachment:
+            decided.attachments[name] = attachment
+            if attachment is None:
+                self._attached.pop(name, None)
+            else:
+                self._attached[name] = attachment
+        failure = self._unattachable(port)
+        if failure is not None:
+            decided.failures[ObjectKey("port", name)] = failure
+
+    def _addresses(self, port: Port) -> PortState:
+        mac = port.mac or mac_of(f"port/{port.name}")
+        network = self._fleet.site.networks[port.network]
+        known = self._fleet.ports.get(port.name)
+        if known is not None and known.mac == mac and self._still_good(port, known):
+            return known
+        pools = self._pools_of(port.network)
+        for address in known.addresses if known is not None else ():
+            if address not in port.ips:
+                for pool in pools.values():
+                    pool.give_back(address)
+        return PortState(mac=Mac(mac), addresses=addresses_of(port.ips, network.subnets, Mac(mac), pools))
+
+    def _still_good(self, port: Port, known: PortState) -> bool:
+        """The stored addresses contain the stated ones, each subnet has one, and each lies in a subnet."""
+        if not set(port.ips) <= set(known.addresses):
+            return False
+        prefixes = [subnet.prefix for subnet in self._fleet.site.networks[port.network].subnets]
+        held = [ip_address(address) for address in known.addresses]
+        inside = [any(value in prefix for value in held) for prefix in prefixes]
+        useful = [any(value in prefix for prefix in prefixes) for value in held]
+        return all(inside) and all(useful)
+
+    def _attachment(self, port: Port, settled: PortState, decided: Decided) -> Attachment | None:
+        if port.host is None or self._fleet.scheme_in_force(port.host) is None:
+            return None
+        kind = kind_on_host(self._fleet, port.host)
+        if kind is AttachmentKind.VLAN_ACCESS:
+            return self._behind_trunk(port, settled, decided)
+        segment = self._fleet.segment_of(port.network) if kind is AttachmentKind.EXTERNAL else None
+        return Attachment(
+            port=port.name,
+            host=port.host,
+            kind=kind,
+            network=port.network,
+            mac=settled.mac,
+            vlan=segment.vlan if segment is not None else None,
+        )
+
+    def _behind_trunk(self, port: Port, settled: PortState, decided: Decided) -> Attachment | None:
+        host = self._fleet.site.hosts.get(port.host) if port.host is not None else None
+        if host is None:
+            return None
+        place, tag = self._access.take(host, port.name)
+        if self._fleet.tags.get((tag.scope, tag.vlan)) != tag:
+            self._fleet.hold(tag)
+            decided.tags[tag.scope, tag.vlan] = tag
+        return Attachment(
+            port=port.name,
+            host=host.name,
+            kind=AttachmentKind.VLAN_ACCESS,
+            network=port.network,
+            mac=settled.mac,
+            vlan=tag.vlan,
+            switch=place.switch,
+            staged=self._staged(port, place),
+        )
+
+    def _staged(self, port: Port, place: InnerPlace) -> HostName | None:
+        """Where its VM moves to, if that is the same inner switch: on another one its tag may be somebody else's."""
+        target = self._fleet.moving_to(port.name)
+        there = self._fleet.site.hosts.get(target) if target is not None else None
+        if there is None or self._access.place(there).scope != place.scope:
+            return None
+        return target
+
+    def _hear_of_tags(self, state: State) -> None:
+        """Tags of native switches are released by who sees vNICs leave, not here."""
+        if state.tags is not self._tags_seen:
+            self._tags_seen = state.tags
+            for tag in state.tags.values():
+                if tag.scope.startswith(NATIVE_SCOPE) and self._fleet.tags.get((tag.scope, tag.vlan)) != tag:
+                    self._fleet.hold(tag)
+
+    def _unattachable(self, port: Port) -> Condition | None:
+        if port.host is None:
+            return None
+        host = self._fleet.site.hosts.get(port.host)
+        if host is None:
+            return _not_ready(
+                "UnknownHost", f"host {port.host} is neither in the site nor reported by a manager"
+            )
+        scheme = self._fleet.schemes.get(port.host)
+        if scheme is None:
+            return _not_ready(
+                "NoScheme", f"no scheme is possible on host {port.host}; see `anyvisor explain {port.host}`"
+            )
+        if missing(host, scheme):
+            return _not_ready(
+                "DriverMissing", f"the driver for {scheme} on {host.hypervisor} is not part of this release"
+            )
+        return None
+
+    def _gone(self, name: PortName, decided: Decided) -> None:
+        known = self._fleet.ports.pop(name, None)
+        attached = self._attached.pop(name, None)
+        home = self._home.pop(name, None)
+        pools = self._pools.get(home, {}) if home is not None else {}
+        for address in known.addresses if known is not None else ():
+            for pool in pools.values():
+                pool.give_back(address)
+        if known is not None:
+            decided.ports[name] = None
+        if attached is not None:
+            decided.attachments[name] = None
+
+
+def _not_ready(reason: str, message: str) -> Condition:
+    return Condition(kind="Ready", true=False, reason=reason, message=message)

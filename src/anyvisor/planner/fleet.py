@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The site with its cross references, kept up to date by changed key, so that one change costs what one change costs.
+
+It answers what the compilation of one object asks about others (who is on this network, which chassis reach that
+wire), and says which other objects a change touches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address, ip_network
+from typing import TypeVar
+
+from anyvisor.model.host import Host
+from anyvisor.model.kinds import Direction, Scheme
+from anyvisor.model.logical import Segment
+from anyvisor.model.names import GroupName, HostName, NetworkName, ObjectKey, PortName, RouterName
+from anyvisor.model.network import Router
+from anyvisor.model.port import Port
+from anyvisor.model.site import Site
+from anyvisor.model.state import PortState, State, Tag
+from anyvisor.planner.allocate import physical_scope
+from anyvisor.planner.placement import in_place
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+ETHERNET_MTU = 1500
+MAX_GATEWAYS = 5
+"""OVN probes every pair of gateway chassis by BFD: more of them cost more than they give."""
+PROGRAMMED = frozenset({Scheme.BASELINE, Scheme.SUBSTITUTION, Scheme.APPLIANCE, Scheme.NIC})
+"""Schemes under which the host has a chassis of its own."""
+
+
+class Fleet:
+    """Indexes over one site. One owner; not safe to share between threads."""
+
+    def __init__(self) -> None:
+        self.site = Site()
+        self.schemes: dict[HostName, Scheme] = {}
+        self.carried: dict[HostName, Scheme] = {}
+        self.ports: dict[PortName, PortState] = {}
+        self.tags: dict[tuple[str, int], Tag] = {}
+        self._indexed: dict[PortName, Port] = {}
+        self._moving: dict[PortName, HostName] = {}
+        self._by_network: defaultdict[NetworkName, set[PortName]] = defaultdict(set)
+        self._by_host: defaultdict[HostName, set[PortName]] = defaultdict(set)
+        self._by_group: defaultdict[GroupName, set[PortName]] = defaultdict(set)
+        self._hosts: dict[HostName, Host] = {}
+        self._wires: defaultdict[str, set[HostName]] = defaultdict(set)
+        self._external: defaultdict[NetworkName, set[PortName]] = defaultdict(set)
+        self._router_of: dict[NetworkName, RouterName] = {}
+        self._routers: dict[RouterName, Router] = {}
+        self._egress: dict[GroupName, bool] = {}
+        self._held: dict[tuple[str, str], int] = {}
+        self.underlay_mtu = ETHERNET_MTU
+
+    def update(self, state: State, keys: Iterable[ObjectKey]) -> set[ObjectKey]:
+        """Take in what changed at `keys`; returns these and every other key whose compilation may differ now."""
+        self.site = state.site
+        touched: set[ObjectKey] = set()
+        ordered = sorted(keys, key=lambda key: _ORDER.get(key.kind, 9))
+        for key in ordered:
+            touched.add(key)
+            match key.kind:
+                case "host":
+                    touched |= self._update_host(HostName(key.name), state)
+                case "router":
+                    touched |= self._update_router(RouterName(key.name))
+                case "network":
+                    touched |= self._around_network(NetworkName(key.name))
+                case "group":
+                    touched |= self._update_group(GroupName(key.name))
+                case "port":
+                    touched |= self._update_port(PortName(key.name), state)
+                case "policy":
+                    # What is preferred may have changed for every host, and which VLANs may be given out.
+                    touched |= {ObjectKey("host", host) for host in self.site.hosts}
+                    touched |= {ObjectKey("network", network) for network in self.site.networks}
+                case _:
+                    pass
+        return touched
+
+    def set_scheme(self, host: HostName, scheme: Scheme | None) -> set[ObjectKey]:
+        """A scheme was chosen; returns the keys that it touches."""
+        before = self.scheme_in_force(host)
+        if scheme is None:
+            self.schemes.pop(host, None)
+        else:
+            self.schemes[host] = scheme
+        return self._scheme_changed(host, before)
+
+    def hold(self, tag: Tag) -> None:
+        """Remember a tag that was taken or released."""
+        previous = self.tags.get((tag.scope, tag.vlan))
+        if previous is not None:
+            self._held.pop((previous.scope, previous.holder), None)
+        self.tags[tag.scope, tag.vlan] = tag
+        if not tag.released:
+            self._held[tag.scope, tag.holder] = tag.vlan
+
+    def network_tags(self, network: NetworkName) -> tuple[Tag, ...]:
+        """The tags that a network holds now on physical networks. A port may be called as it is."""
+        scopes = {physical_scope(physical) for physical in (*self.site.policy.vlans, *self._wires)}
+        held = ((scope, self._held.get((scope, network))) for scope in sorted(scopes))
+        return tuple(self.tags[scope, vlan] for scope, vlan in held if vlan is not None)
+
+    def scheme_in_force(self, host: HostName) -> Scheme | None:
+        """What the agent says is there; until it has spoken, what was chosen."""
+        if host not in self._hosts:
+            return None
+        return self.carried.get(host) or self.schemes.get(host)
+
+    def has_external(self, network: NetworkName) -> bool:
+        """True while a port of the network sits behind a native switch."""
+        return bool(self._external.get(network))
+
+    def networks_with_external(self) -> Iterator[NetworkName]:
+        """Every network of which that is true."""
+        return (network for network, ports in self._external.items() if ports)
+
+    def ports_on_network(self, network: NetworkName) -> frozenset[PortName]:
+        """The ports of a network."""
+        return frozenset(self._by_network.get(network, ()))
+
+    def router_of(self, network: NetworkName) -> Router | None:
+        """The router with a leg in the network, None if there is none."""
+        name = self._router_of.get(network)
+        return self._routers.get(name) if name is not None else None
+
+    def gateway_router_of(self, network: NetworkName) -> Router | None:
+        """The same, if it has a way out."""
+        router = self.router_of(network)
+        return router if router is not None and router.external is not None else None
+
+    def port(self, name: PortName) -> Port:
+        """The port where its VM runs. Raises KeyError if the site has none of that name."""
+        return self._indexed[name]
+
+    def moving_to(self, port: PortName) -> HostName | None:
+        """The host that a migration of its VM leads to, if that has a chassis of its own."""
+        host = self._moving.get(port)
+        return host if host is not None and self.scheme_in_force(host) in PROGRAMMED else None
+
+    def state_of(self, port: PortName) -> PortState:
+        """What was decided for a port. Raises KeyError if nothing was yet."""
+        return self.ports[port]
+
+    def filters_egress(self, group: GroupName) -> bool:
+        """True if the group has a rule about what its members send."""
+        return self._egress.get(group, False)
+
+    def chassis_on(self, physical: str, seed: str) -> tuple[HostName, ...]:
+        """The chassis wired to a physical network, best first. The order differs by `seed`, so that load spreads, and
+        changes little when a chassis comes or goes (rendezvous hashing)."""
+        candidates = [host for host in self._wires.get(physical, ()) if self._leads_to(host, physical)]
+        # An appliance already is its host's bottleneck: it serves others only where nobody else does.
+        candidates.sort(
+            key=lambda host: (
+                self.scheme_in_force(host) is Scheme.APPLIANCE,
+                hashlib.blake2s(f"{seed}/{host}".encode()).digest(),
+            )
+        )
+        return tuple(candidates[:MAX_GATEWAYS])
+
+    def _leads_to(self, host: HostName, physical: str) -> bool:
+        """Whether the chassis of that host reaches the wire: an appliance has a card of its own for it, or none."""
+        scheme = self.scheme_in_force(host)
+        if scheme is Scheme.APPLIANCE:
+            made = self.site.policy.appliance
+            return made is not None and made.physical == physical
+        return scheme in PROGRAMMED
+
+    def segment_of(self, network: NetworkName) -> Segment | None:
+        """The VLAN that joins an overlay network to native switches; None until one is allocated."""
+        wanted = self.site.networks[network]
+        physical = self.physical_of(network)
+        if physical is None:
+            return None
+        if wanted.vlan is not None:
+            return Segment(physical=physical, vlan=wanted.vlan)
+        held = self._held.get((physical_scope(physical), network))
+        return Segment(physical=physical, vlan=held) if held is not None else None
+
+    def physical_of(self, network: NetworkName) -> str | None:
+        """The wire that a network uses outside the overlay: its own, or the only one that has VLANs to give."""
+        wanted = self.site.networks[network]
+        if wanted.physical is not None:
+            return wanted.physical
+        pools = list(self.site.policy.vlans)
+        return pools[0] if len(pools) == 1 else None
+
+    def router_address(self, name: RouterName) -> str | None:
+        """The router's address on its external network: the stated one, else one that follows from its name.
+
+        Needs no memory: it moves only if somebody claims that very address in the site.
+        """
+        router = self.site.routers[name]
+        if router.external is None:
+            return None
+        if router.external.ip is not None:
+            return router.external.ip
+        outside = self.site.networks[router.external.network]
+        subnet = next((s for s in outside.subnets if s.version == 4), None)
+        if subnet is None:
+            return None
+        taken = self._claimed(outside.name) | {subnet.gateway}
+        prefix = ip_network(subnet.cidr)
+        span = prefix.num_addresses - 2
+        start = int.from_bytes(hashlib.blake2s(name.encode(), digest_size=4).digest(), "big")
+        for step in range(min(span, 4096)):
+            address = str(ip_address(int(prefix.network_address) + 1 + (start + step) % span))
+            if address not in taken:
+                return address
+        return None
+
+    def _claimed(self, network: NetworkName) -> set[str | None]:
+        claimed: set[str | None] = {port.floating_ip for port in self.site.ports.values() if port.floating_ip}
+        for name in self._by_network.get(network, ()):
+            claimed.update(self.site.ports[name].ips if name in self.site.ports else ())
+        for router in self.site.routers.values():
+            if router.external is not None and router.external.ip is not None:
+                claimed.add(router.external.ip)
+        return claimed
+
+    def _update_host(self, name: HostName, state: State) -> set[ObjectKey]:
+        before = self.scheme_in_force(name)
+        host = state.site.hosts.get(name)
+        old = self._hosts.pop(name, None)
+        for nic in old.nics if old is not None else ():
+            if nic.physical is not None:
+                self._wires[nic.physical].discard(name)
+        if host is not None:
+            self._hosts[name] = host
+            for nic in host.nics:
+                # A card with one access VLAN carries no other: it serves its own native bridge, not a provider network.
+                if nic.physical is not None and nic.vlan is None:
+                    self._wires[nic.physical].add(name)
+        reported = state.hosts.get(name)
+        _set(self.carried, name, reported.carried if reported is not None else None)
+        if name not in self.schemes and reported is not None and reported.scheme is not None:
+            self.schemes[name] = reported.scheme
+        touched = self._scheme_changed(name, before)
+        if old != host:
+            touched |= self._wired()
+            self._measure_underlay(old, host)
+        return touched
+
+    def _measure_underlay(self, old: Host | None, new: Host | None) -> None:
+        if (old is not None and "underlay_mtu" in old.facts) or (
+            new is not None and "underlay_mtu" in new.facts
+        ):
+            stated = [host.facts.get("underlay_mtu", ETHERNET_MTU) for host in self._hosts.values()]
+            self.underlay_mtu = min((mtu for mtu in stated if isinstance(mtu, int)), default=ETHERNET_MTU)
+
+    def _scheme_changed(self, host: HostName, before: Scheme | None) -> set[ObjectKey]:
+        after = self.scheme_in_force(host)
+        if before is after:
+            return set()
+        touched: set[ObjectKey] = {ObjectKey("host", host)}
+        for port in self._by_host.get(host, ()):
+            touched.add(ObjectKey("port", port))
+            touched |= self._place(port)
+        if (before in PROGRAMMED) != (after in PROGRAMMED):
+            touched |= self._wired()
+        return touched
+
+    def _wired(self) -> set[ObjectKey]:
+        """What names chassis: networks with external ports, routers."""
+        touched = {ObjectKey("network", network) for network in self.networks_with_external()}
+        return touched | {ObjectKey("router", router) for router in self._routers}
+
+    def _place(self, name: PortName) -> set[ObjectKey]:
+        """Count a port among the external ones of its network or not; touches the network if that made a difference."""
+        port = self._indexed.get(name)
+        if port is None:
+            return set()
+        before = self.has_external(port.network)
+        if port.host is not None and self.scheme_in_force(port.host) is Scheme.SEPARATION:
+            self._external[port.network].add(name)
+        else:
+            self._external[port.network].discard(name)
+        if before == self.has_external(port.network):
+            return set()
+        return self._around_network(port.network, ports=False)
+
+    def _around_network(self, network: NetworkName, *, ports: bool = True) -> set[ObjectKey]:
+        touched = {ObjectKey("network", network)}
+        if network in self._router_of:
+            touched.add(ObjectKey("router", self._router_of[network]))
+        if ports:
+            touched |= {ObjectKey("port", port) for port in self._by_network.get(network, ())}
+        return touched
+
+    def _update_router(self, name: RouterName) -> set[ObjectKey]:
+        old, new = self._routers.pop(name, None), self.site.routers.get(name)
+        touched: set[ObjectKey] = set()
+        for router in (old, new):
+            for network in router.networks if router is not None else ():
+                touched |= self._around_network(network, ports=False)
+                touched |= {
+                    ObjectKey("port", port)
+                    for port in self._by_network.get(network, ())
+                    if self._indexed[port].floating_ip is not None
+                }
+        for network in old.networks if old is not None else ():
+            self._router_of.pop(network, None)
+        if new is not None:
+            self._routers[name] = new
+            for network in new.networks:
+                self._router_of[network] = name
+        return touched
+
+    def _update_group(self, name: GroupName) -> set[ObjectKey]:
+        group = self.site.security_groups.get(name)
+        egress = group is not None and any(rule.direction is Direction.EGRESS for rule in group.rules)
+        before = self._egress.pop(name, False)
+        if egress:
+            self._egress[name] = True
+        return (
+            set() if egress == before else {ObjectKey("port", port) for port in self._by_group.get(name, ())}
+        )
+
+    def _update_port(self, name: PortName, state: State) -> set[ObjectKey]:
+        new = self.site.ports.get(name)
+        if new is not None:
+            placement = state.placements.get(name)
+            new = in_place(new, placement)
+            _set(self._moving, name, placement.moving_to if placement is not None else None)
+        old = self._indexed.get(name)
+        touched: set[ObjectKey] = set()
+        if old != new:
+            if old is not None:
+                touched |= self._unindex(name, old)
+            if new is not None:
+                self._index(name, new)
+                touched |= self._place(name)
+        if name not in self.ports and name in state.ports:
+            self.ports[name] = state.ports[name]
+        return touched
+
+    def _index(self, name: PortName, port: Port) -> None:
+        self._indexed[name] = port
+        self._by_network[port.network].add(name)
+        if port.host is not None:
+            self._by_host[port.host].add(name)
+        for group in port.security_groups:
+            self._by_group[group].add(name)
+
+    def _unindex(self, name: PortName, port: Port) -> set[ObjectKey]:
+        before = self.has_external(port.network)
+        self._by_network[port.network].discard(name)
+        self._external[port.network].discard(name)
+        if port.host is not None:
+            self._by_host[port.host].discard(name)
+        for group in port.security_groups:
+            self._by_group[group].discard(name)
+        del self._indexed[name]
+        return (
+            self._around_network(port.network, ports=False)
+            if before != self.has_external(port.network)
+            else set()
+        )
+
+
+_ORDER: Mapping[str, int] = {"host": 0, "router": 1, "network": 2, "group": 3, "port": 4}
+"""Hosts first: where a port counts depends on its host's scheme."""
+
+
+def _set(held: dict[K, V], name: K, value: V | None) -> None:
+    if value is None:
+        held.pop(name, None)
+    else:
+        held[name] = value

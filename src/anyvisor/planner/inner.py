@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The inner switch of a host under `appliance`: its name, the hosts it stretches over, the scope of its tags.
+
+A distributed switch is one for a cluster, so that a VM that moves keeps its tag; a standard one is each host's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from anyvisor.model.host import Host
+from anyvisor.model.kinds import SwitchKind
+from anyvisor.model.names import NetworkName, PortName, SwitchName
+from anyvisor.planner.allocate import switch_scope
+from anyvisor.planner.facts import traits
+
+FIRST_TAG, LAST_TAG = 2, 4094
+"""VLAN 1 is what many switches take untagged frames for: no vNIC is put there."""
+_MARK = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InnerPlace:
+    """Where a host's vNICs are kept apart. `scope` is that of its tags (see `anyvisor.model.state.Tag`)."""
+
+    switch: SwitchName
+    kind: SwitchKind
+    scope: str
+
+
+def inner_place(host: Host, owner: str) -> InnerPlace:
+    """The inner switch of a host; the same for all hosts of a cluster where it is distributed."""
+    mark = owner[:_MARK]
+    if traits.may_use_vds(host):
+        where = host.cluster or host.name
+        name = SwitchName(f"av-{mark}-{where}")
+        return InnerPlace(switch=name, kind=SwitchKind.VDS, scope=switch_scope(where, name))
+    name = SwitchName(f"av-{mark}")
+    return InnerPlace(switch=name, kind=SwitchKind.VSS, scope=switch_scope(host.name, name))
+
+
+def group_name(owner: str, port: PortName) -> str:
+    """The name of the port group of one vNIC."""
+    return f"av-{owner[:_MARK]}-{port}"
+
+
+def network_group_name(owner: str, network: NetworkName) -> str:
+    """The name of the port group of a network. No port has a plus sign in its name."""
+    return f"av-{owner[:_MARK]}+{network}"
+
+
+def trunk_name(place: InnerPlace) -> str:
+    """The name of a trunk; names of distributed port groups are unique in a whole datacenter."""
+    return f"{place.switch}+trunk"
+
+
+def port_key(port: PortName) -> str:
+    """What a group of one vNIC is for, as `anyvisor.model.estate.Group` has it."""
+    return f"port/{port}"

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole plan on paper: from what is wanted and what is known to choices, steps, escapes and rules without force.
+
+`apply` carries out this very plan; nothing else decides.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from anyvisor.model.attachment import Attachment
+from anyvisor.model.host import Host
+from anyvisor.model.kinds import Scheme
+from anyvisor.model.names import HostName, PortName
+from anyvisor.model.plan import EscapeGroup, EscapingPair, HostPlan, Plan, PlanStep, Unenforced, Verdict
+from anyvisor.model.port import Port
+from anyvisor.model.site import Site
+from anyvisor.model.state import HostState, State
+from anyvisor.planner.choose import choose, verdicts
+from anyvisor.planner.escape import NATIVE, escape_groups, escapes, unenforced
+from anyvisor.planner.intent import changes_of_intent
+from anyvisor.planner.schemes import SCHEMES, Load, attachment_kind, loads
+
+PAIRS_LISTED = 10_000
+"""How many escaping pairs a plan lists one by one; the groups name the rest."""
+
+_UNKNOWN = HostState()
+
+
+def plan(site: Site, state: State) -> Plan:
+    """What `site` asks for, where `state` is what was decided and is in force (``State()`` on paper)."""
+    chosen = choices(site, state)
+    schemes = {host: choice.scheme for host, choice in chosen.items()}
+    native = {host for host, scheme in schemes.items() if scheme in NATIVE}
+    actual = loads(site, native)
+    ports = _ports_by_host(site)
+    attached = _attachments_by_host(state)
+    hosts = tuple(
+        _with_steps(
+            chosen[name],
+            site.hosts[name],
+            actual[name],
+            state.hosts.get(name, _UNKNOWN).carried,
+            ports.get(name, ()),
+            attached.get(name, {}),
+        )
+        for name in sorted(site.hosts)
+    )
+    return Plan(
+        hosts=hosts,
+        escapes=escapes(site, schemes, at_most=PAIRS_LISTED),
+        escape_groups=escape_groups(site, schemes),
+        unenforced=unenforced(site, schemes),
+        changes=changes_of_intent(state.site, site),
+    )
+
+
+def choices(site: Site, state: State) -> dict[HostName, HostPlan]:
+    """The choice for every host, without steps.
+
+    The floor is held against what is sure whatever the other hosts get, so the order of hosts plays no part.
+    """
+    decided = {name: state.hosts.get(name, _UNKNOWN) for name in site.hosts}
+    current = {name: host.scheme or host.carried for name, host in decided.items()}
+    cautious = loads(site, {name for name, host in site.hosts.items() if may_be_native(host, current[name])})
+    return {
+        name: choose(host, site.policy.of_cluster(host.cluster), current=current[name], load=cautious[name])
+        for name, host in site.hosts.items()
+    }
+
+
+def may_be_native(host: Host, current: Scheme | None = None) -> bool:
+    """Whether the host's vNICs might come to sit behind a switch that the controller does not program."""
+    if host.scheme is not None:
+        return host.scheme in NATIVE
+    return any(verdict.possible for scheme, verdict in verdicts(host, current).items() if scheme in NATIVE)
+
+
+def _with_steps(
+    choice: HostPlan,
+    host: Host,
+    load: Load,
+    carried: Scheme | None,
+    ports: Iterable[Port],
+    attached: Mapping[PortName, Attachment],
+) -> HostPlan:
+    if choice.scheme is None:
+        return choice
+    scheme = SCHEMES[choice.scheme]
+    steps = scheme.steps(host, load, carried)
+    if carried is not None and not steps:
+        steps = _attach(choice.scheme, host.name, {port.name: port for port in ports}, attached)
+    return replace(choice, predicts=scheme.predict(host, load), steps=steps)
+
+
+def _attach(
+    scheme: Scheme, host: HostName, ports: Mapping[PortName, Port], attached: Mapping[PortName, Attachment]
+) -> tuple[PlanStep, ...]:
+    """vNIC by vNIC, on a host whose scheme is in force already."""
+    kind = attachment_kind(scheme)
+    gone = sorted(name for name in attached if name not in ports)
+    new = sorted(
+        name
+        for name, port in ports.items()
+        if name not in attached or (attached[name].kind, attached[name].network) != (kind, port.network)
+    )
+    return (
+        *(PlanStep(do="detach", on=host, what=f"vNIC of port {name}") for name in gone),
+        *(PlanStep(do="attach", on=host, what=f"vNIC of port {name} as {kind}") for name in new),
+    )
+
+
+def _ports_by_host(site: Site) -> dict[HostName, list[Port]]:
+    found: defaultdict[HostName, list[Port]] = defaultdict(list)
+    for port in site.ports.values():
+        if port.host is not None:
+            found[port.host].append(port)
+    return found
+
+
+def _attachments_by_host(state: State) -> dict[HostName, dict[PortName, Attachment]]:
+    found: defaultdict[HostName, dict[PortName, Attachment]] = defaultdict(dict)
+    for attachment in state.attachments.values():
+        found[attachment.host][attachment.port] = attachment
+    return found
+
+
+def to_json(plan: Plan) -> dict[str, object]:
+    """The document of ``plan --json``: what docs promise, and beside it escapes and changes of the intent."""
+    return {
+        "hosts": [host_to_json(host) for host in plan.hosts],
+        "unenforced": [unenforced_to_json(rule) for rule in plan.unenforced],
+        "escapes": [pair_to_json(pair) for pair in plan.escapes],
+        "escape_groups": [_group_to_json(group) for group in plan.escape_groups],
+        "intent": [_step_to_json(step) for step in plan.changes],
+        "changes": plan.change_count,
+    }
+
+
+def host_to_json(host: HostPlan) -> dict[str, object]:
+    """One host of that document."""
+    return {
+        "host": str(host.host),
+        "hypervisor": host.hypervisor.value,
+        "version": host.version,
+        "scheme": host.scheme.value if host.scheme is not None else None,
+        "because": list(host.because),
+        "rejected": [rejected_to_json(verdict) for verdict in host.rejected],
+        "predicts": {
+            "controlled": host.predicts.controlled,
+            "observed": host.predicts.observed,
+            "local_hops": host.predicts.local_hops,
+            "bottleneck": host.predicts.bottleneck,
+        },
+        "steps": [_step_to_json(step) for step in host.steps],
+    }
+
+
+def rejected_to_json(verdict: Verdict) -> dict[str, object]:
+    """Why a scheme was not taken."""
+    return {
+        "scheme": verdict.scheme.value,
+        "code": verdict.code,
+        "reason": verdict.reason,
+        "source": verdict.source,
+    }
+
+
+def pair_to_json(pair: EscapingPair) -> dict[str, object]:
+    """One escaping pair, as the view names it too."""
+    return {
+        "host": str(pair.host),
+        "from": str(pair.source),
+        "to": str(pair.target),
+        "network": pair.network,
+        "why": pair.why,
+    }
+
+
+def unenforced_to_json(rule: Unenforced) -> dict[str, object]:
+    """One rule that nobody enforces."""
+    return {"rule": rule.rule, "port": str(rule.port), "why": rule.why}
+
+
+def _group_to_json(group: EscapeGroup) -> dict[str, object]:
+    return {
+        "network": group.network,
+        "ports": [str(port) for port in group.ports],
+        "pairs": group.pair_count,
+    }
+
+
+def _step_to_json(step: PlanStep) -> dict[str, object]:
+    return {"do": step.do, "on": step.on, "what": step.what}

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`appliance`: a VM acts as the switch of its host (draft section 5 (2), figure 4)."""
+
+from __future__ import annotations
+
+from anyvisor.model.host import Host
+from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
+from anyvisor.model.plan import PlanStep, Prediction, Verdict
+from anyvisor.planner import facts
+from anyvisor.planner.facts import traits
+from anyvisor.planner.schemes import parts
+from anyvisor.planner.schemes.load import Load
+
+SCHEME: Scheme = Scheme.APPLIANCE
+ATTACHMENT: AttachmentKind = AttachmentKind.VLAN_ACCESS
+
+_INNER = {
+    Hypervisor.KVM: "Linux bridge",
+    Hypervisor.XEN: "bridge",
+    Hypervisor.ESXI: "standard switch",
+}
+
+
+def judge(host: Host) -> Verdict:
+    """Whether the scheme is possible there, and why."""
+    return facts.verdict(host, SCHEME)
+
+
+def predict(host: Host, load: Load) -> Prediction:  # noqa: ARG001 - every frame takes the detour, however many ports
+    """Every frame crosses native switch, appliance and native switch again."""
+    share = parts.share_on_switch(host)
+    return Prediction(controlled=share, observed=share, local_hops=3, bottleneck=f"appliance of {host.name}")
+
+
+def steps(host: Host, load: Load, carried: Scheme | None) -> tuple[PlanStep, ...]:
+    """What apply does on the host; nothing where the scheme is in force already."""
+    if carried is SCHEME:
+        return ()
+    appliance = f"appliance of {host.name}"
+    return (
+        *parts.waits(host, SCHEME),
+        PlanStep(
+            do="create",
+            on=host.name,
+            what=f"{_inner_switch(host)} without uplinks, with a trunk for the appliance",
+        ),
+        PlanStep(
+            do="start",
+            on=host.name,
+            what=f"appliance VM with {traits.APPLIANCE_SIZE}, pinned to the host",
+        ),
+        *parts.create_bridges(appliance),
+        parts.register_chassis(host, appliance),
+        *parts.move_vnics(host, load.ports, "the inner switch, each alone on a VLAN", ATTACHMENT),
+    )
+
+
+def _inner_switch(host: Host) -> str:
+    if host.hypervisor is Hypervisor.ESXI and traits.may_use_vds(host):
+        return "distributed switch"
+    return _INNER[host.hypervisor]

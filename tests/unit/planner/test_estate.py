@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inner switches, port groups and who is plugged where: the steps lead to what is wanted, and a tag joins nobody."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anyvisor.model.attachment import Attachment
+from anyvisor.model.estate import CardProblem, Deploy, Fence, Giveback, MakeGroup, Plugin, Start
+from anyvisor.model.host import Host, NativeSwitch
+from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme, SwitchKind
+from anyvisor.model.state import Tag
+from anyvisor.planner.estate import ApplianceWish, Wanted, cards_by_port, estate_plan, released
+from anyvisor.planner.inner import group_name, inner_place, port_key
+from anyvisor.testing.estate import FakeEstate
+
+OWNER = "0f0f0f0f-1111"
+VDS = NativeSwitch(name="dvs1", kind=SwitchKind.VDS, version="8.0.0", uplinks=("vmnic0",))
+VMS = ("vm0", "vm1", "vm2", "vm3")
+
+
+def host(name, *, switch=VDS, **facts):
+    cluster = "c1" if switch.kind is SwitchKind.VDS else None
+    return Host(
+        name=name,
+        hypervisor=Hypervisor.ESXI,
+        version="8.0.3",
+        cluster=cluster,
+        switches=(switch,),
+        facts=facts,
+    )
+
+
+HOSTS = {"esx1": host("esx1"), "esx2": host("esx2")}
+WISH = ApplianceWish(
+    template="appliance", networks={"management": "mgmt", "tunnel": "mgmt"}, user_data="#cloud-config"
+)
+
+
+def fleet(**appliances):
+    estate = FakeEstate()
+    for one in HOSTS.values():
+        estate.add_host(one)
+        estate.add_group("dvs1", "before")
+    estate.add_group("dvs1", "mgmt")
+    estate.add_template("appliance", "esx1")
+    for number, name in enumerate(VMS):
+        estate.add_vm(name, f"esx{1 + number % 2}", ("dvs1", "before"))
+    return estate
+
+
+def macs(estate):
+    return {card.vm: card.mac for card in estate.estate().cards.values()}
+
+
+def behind(estate, name, vlan, kind=AttachmentKind.VLAN_ACCESS, on=None):
+    place = inner_place(HOSTS["esx1"], OWNER)
+    return Attachment(
+        port=name,
+        host=on or next(c.host for c in estate.estate().cards.values() if c.vm == name),
+        kind=kind,
+        network="web",
+        mac=macs(estate)[name],
+        vlan=vlan,
+        switch=place.switch if kind is AttachmentKind.VLAN_ACCESS else None,
+    )
+
+
+def wanted(*attachments, schemes=None, ready=None, hosts=None, appliances=None):
+    listed = {attachment.port: attachment for attachment in attachments}
+    return Wanted(
+        owner=OWNER,
+        hosts=hosts or HOSTS,
+        schemes=schemes or dict.fromkeys(hosts or HOSTS, Scheme.APPLIANCE),
+        attachments=listed,
+        vms={port: port for port in listed},
+        ready=frozenset(listed if ready is None else ready),
+        appliances=appliances or {},
+    )
+
+
+def settle(want, estate, looks=6):
+    """Look and act until there is nothing left to do."""
+    for _ in range(looks):
+        plan = estate_plan(want, estate.estate())
+        if not plan.steps:
+            return plan
+        estate.apply(plan.steps)
+    raise AssertionError(f"still to do: {plan.steps}")
+
+
+def groups_of(estate):
+    return {
+        card.vm: card.backing.group for card in estate.estate().cards.values() if card.backing is not None
+    }
+
+
+def test_a_vnic_is_alone_in_a_group_with_its_tag_on_a_switch_without_uplinks():
+    estate = fleet()
+
+    plan = settle(wanted(behind(estate, "vm0", 101), behind(estate, "vm1", 102)), estate)
+
+    seen = estate.estate()
+    assert groups_of(estate)["vm0"] == group_name(OWNER, "vm0")
+    assert {g.key: g.vlan for g in seen.groups.values() if not g.trunk} == {"port/vm0": 101, "port/vm1": 102}
+    assert set(plan.plugged) == {"vm0", "vm1"}
+    (inner,) = seen.switches.values()
+    assert inner.hosts == ("esx1", "esx2")
+    assert groups_of(estate)["vm2"] == "before"
+
+
+def test_a_card_stays_where_it_is_until_the_way_behind_its_group_is_laid():
+    estate = fleet()
+    want = wanted(behind(estate, "vm0", 101), ready=())
+
+    settle(want, estate)
+
+    assert groups_of(estate)["vm0"] == "before"
+    assert port_key("vm0") in {group.key for group in estate.estate().groups.values()}
+
+
+def test_a_card_that_nobody_wants_any_more_goes_back_and_its_group_after_it():
+    estate = fleet()
+    settle(wanted(behind(estate, "vm0", 101)), estate)
+
+    settle(wanted(), estate)
+
+    assert groups_of(estate)["vm0"] == "before"
+    assert {group.key for group in estate.estate().groups.values()} == {"trunk"}
+
+
+def test_the_trunk_learns_where_the_switch_can_and_is_promiscuous_elsewhere():
+    estate = fleet()
+    settle(wanted(), estate)
+
+    (trunk,) = (group for group in estate.estate().groups.values() if group.trunk)
+
+    assert trunk.forged_transmits
+    assert trunk.mac_learning != trunk.promiscuous
+
+
+def test_under_separation_a_card_goes_into_the_networks_vlan_on_the_operators_switch():
+    estate = fleet()
+    schemes = {"esx1": Scheme.SEPARATION, "esx2": Scheme.SEPARATION}
+
+    settle(wanted(behind(estate, "vm0", 200, AttachmentKind.EXTERNAL), schemes=schemes), estate)
+
+    (group,) = estate.estate().groups.values()
+    assert (group.switch, group.vlan, group.key) == ("dvs1", 200, "network/web")
+    assert groups_of(estate)["vm0"] == group.name
+    assert estate.estate().switches == {}
+
+
+def test_a_card_that_bypasses_the_switch_is_named_and_left_alone():
+    estate = fleet()
+    card = next(c for c in estate.estate().cards.values() if c.vm == "vm0")
+    estate.change_card(replace(card, problem=CardProblem.PASSTHROUGH))
+
+    plan = estate_plan(wanted(behind(estate, "vm0", 101)), estate.estate())
+
+    assert "passthrough" in plan.problems["vm0"]
+    assert not any(isinstance(step, Plugin) for step in plan.steps)
+
+
+def test_of_two_cards_with_one_mac_the_one_of_the_named_vm_is_taken_or_none():
+    estate = fleet()
+    first, second = (next(c for c in estate.estate().cards.values() if c.vm == vm) for vm in ("vm0", "vm1"))
+    estate.change_card(replace(second, mac=first.mac))
+    attachment = behind(estate, "vm0", 101)
+
+    assert cards_by_port([attachment], {"vm0": "vm0"}, estate.estate())["vm0"].id == first.id
+    assert cards_by_port([attachment], {"vm0": None}, estate.estate()) == {}
+
+
+def test_an_appliance_is_made_once_and_started_again_when_it_is_off():
+    estate = fleet()
+    want = wanted(appliances={"esx1": WISH})
+
+    settle(want, estate)
+    (made,) = estate.estate().appliances.values()
+    estate.power(made.vm, on=False)
+    steps = estate_plan(want, estate.estate()).steps
+
+    assert made.host == "esx1"
+    assert [type(step) for step in steps] == [Start]
+    assert not any(isinstance(step, Deploy) for step in steps)
+
+
+def test_a_trunk_that_somebody_disconnected_is_connected_again():
+    estate = fleet()
+    want = wanted(appliances={"esx1": WISH})
+    settle(want, estate)
+    estate.apply([Fence(key="esx1/1")])
+
+    settle(want, estate)
+
+    assert estate.estate().appliances["esx1/1"].trunk_connected
+
+
+def test_standard_switches_have_groups_of_their_own_on_each_host():
+    vss = NativeSwitch(name="vSwitch0", kind=SwitchKind.VSS, uplinks=("vmnic0",))
+    lone = {"esx1": host("esx1", switch=vss, vcenter=False)}
+    estate = FakeEstate()
+    estate.add_host(lone["esx1"])
+    estate.add_group("vSwitch0", "before", host="esx1")
+    estate.add_vm("vm0", "esx1", ("vSwitch0", "before"))
+    attachment = replace(behind(estate, "vm0", 101), switch=inner_place(lone["esx1"], OWNER).switch)
+
+    settle(wanted(attachment, hosts=lone), estate)
+
+    assert {group.host for group in estate.estate().groups.values()} == {"esx1"}
+    assert groups_of(estate)["vm0"] == group_name(OWNER, "vm0")
+
+
+def test_a_tag_is_free_only_once_the_group_is_gone():
+    estate = fleet()
+    want = wanted(behind(estate, "vm0", 101))
+    settle(want, estate)
+    scope = inner_place(HOSTS["esx1"], OWNER).scope
+    held = (Tag(scope=scope, vlan=101, holder="vm0"),)
+
+    assert released(held, {(scope, "vm0")}, want, estate.estate()) == ()
+    assert released(held, (), wanted(), estate.estate()) == ()
+    settle(wanted(), estate)
+
+    assert released(held, (), wanted(), estate.estate()) == held
+    assert (
+        released((replace(held[0], scope="switch/another/av-0f0f0f0f"),), (), wanted(), estate.estate()) == ()
+    )
+
+
+def test_a_stranger_in_the_group_of_one_vnic_is_named():
+    estate = fleet()
+    want = wanted(behind(estate, "vm0", 101))
+    settle(want, estate)
+    card = next(c for c in estate.estate().cards.values() if c.vm == "vm2")
+    estate.replug(card.id, (want.attachments["vm0"].switch, group_name(OWNER, "vm0")))
+
+    plan = estate_plan(want, estate.estate())
+
+    assert "does not belong" in plan.problems["vm2"]
+
+
+def test_a_host_that_the_manager_does_not_show_keeps_what_is_plugged_there():
+    estate = fleet()
+    settle(wanted(behind(estate, "vm0", 101)), estate)
+    blind = replace(wanted(), elsewhere=frozenset({port_key("vm0")}), missing=("esx1",))
+
+    plan = estate_plan(blind, estate.estate())
+
+    assert plan.steps == ()
+    assert "does not show" in plan.problems["esx1"]
+
+
+states = st.dictionaries(st.sampled_from(VMS), st.integers(2, 6), max_size=4).filter(
+    lambda tags: len(set(tags.values())) == len(tags)
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(before=states, after=states, late=st.sets(st.sampled_from(VMS)))
+def test_whatever_was_there_the_steps_lead_to_what_is_wanted_and_no_tag_ever_joins_two_vnics(
+    before, after, late
+):
+    estate = fleet()
+    settle(wanted(*(behind(estate, vm, vlan) for vm, vlan in before.items())), estate)
+    want = wanted(*(behind(estate, vm, vlan) for vm, vlan in after.items()), ready=set(after) - late)
+
+    for _ in range(8):
+        for step in estate_plan(want, estate.estate()).steps:
+            estate.apply([step])
+            alone(estate)
+
+    assert estate_plan(want, estate.estate()).steps == ()
+    there = groups_of(estate)
+    for vm in VMS:
+        if vm in after and vm not in late:
+            assert there[vm] == group_name(OWNER, vm)
+        elif vm not in after:
+            assert there[vm] == "before"
+
+
+def alone(estate):
+    """On every inner switch each VLAN has cards of at most one VM."""
+    seen = estate.estate()
+    tags = {(group.switch, group.name): group.vlan for group in seen.groups.values() if not group.trunk}
+    inner = set(seen.switches)
+    held = {}
+    for card in seen.cards.values():
+        place = (card.backing.switch, card.backing.group) if card.backing is not None else None
+        if place in tags and place[0] in inner:
+            other = held.setdefault((place[0], tags[place]), card.vm)
+            assert other == card.vm, f"{other} and {card.vm} share VLAN {tags[place]}"
+
+
+@pytest.mark.parametrize("kind", [MakeGroup, Giveback])
+def test_a_plan_is_empty_once_carried_out(kind):
+    estate = fleet()
+    want = wanted(behind(estate, "vm0", 101))
+
+    plan = settle(want, estate)
+
+    assert not any(isinstance(step, kind) for step in plan.steps)
