@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The columns of anyvisord and of the agents: what was decided and what is reported, in both directions."""
+
+from __future__ import annotations
+
+from anyvisor.model.attachment import Attachment
+from anyvisor.model.kinds import AttachmentKind
+from anyvisor.model.names import HostName, Mac, NetworkName, PortName, SwitchName
+from anyvisor.model.state import HostState, Placement, Plugged, PortState, Tag
+from anyvisor.ovsdb import cells, columns
+from anyvisor.ovsdb.cells import Cells
+from anyvisor.ovsdb.intent_rows import scheme
+from anyvisor.ovsdb.replica import Row
+
+DECIDED = {
+    "Global": frozenset({"applied", "conditions"}),
+    "Manager": frozenset({"conditions"}),
+    "Host": frozenset({"scheme", "conditions"}),
+    "Network": frozenset({"conditions"}),
+    "Router": frozenset({"conditions"}),
+    "Security_Group": frozenset({"conditions"}),
+    "Port": frozenset({"hwaddr", "addresses", "placed", "moving_to", "conditions"}),
+    "Attachment": frozenset({"port", "host", "kind", "network", "mac", "vlan", "switch", "staged", "card"}),
+    "Tag": frozenset({"scope", "vlan", "holder", "released"}),
+}
+"""Columns that anyvisord writes, per table."""
+
+REPORTED = {
+    "Host": frozenset({"carried", "agent_conditions"}),
+    "Attachment": frozenset({"device", "outage_ms"}),
+}
+"""Columns that agents write, per table."""
+
+
+def host_state(row: Row) -> HostState:
+    """What was decided and reported of a host."""
+    return HostState(
+        scheme=scheme(row, "scheme"),
+        carried=scheme(row, "carried"),
+        conditions=cells.conditions(row, "agent_conditions"),
+    )
+
+
+def port_state(row: Row) -> PortState | None:
+    """What was decided for a port; None before anything was."""
+    mac = columns.one(row, "hwaddr")
+    return None if mac is None else PortState(mac=Mac(mac), addresses=cells.texts(row, "addresses"))
+
+
+def port_state_cells(state: PortState | None) -> Cells:
+    """The columns for that; None empties them."""
+    if state is None:
+        return {"hwaddr": None, "addresses": {}}
+    return {"hwaddr": state.mac, "addresses": cells.sequence(state.addresses)}
+
+
+def placement(row: Row) -> Placement | None:
+    """Where the VM of a port runs; None where no manager says so."""
+    host, target = columns.one(row, "placed"), columns.one(row, "moving_to")
+    if host is None:
+        return None
+    return Placement(host=HostName(host), moving_to=None if target is None else HostName(target))
+
+
+def placement_cells(placement: Placement | None) -> Cells:
+    """The columns for that; None empties them."""
+    if placement is None:
+        return {"placed": None, "moving_to": None}
+    return {"placed": placement.host, "moving_to": placement.moving_to}
+
+
+def attachment(row: Row) -> Attachment:
+    """How a port is attached."""
+    switch = columns.one(row, "switch")
+    staged = columns.one(row, "staged")
+    return Attachment(
+        port=PortName(columns.one(row, "port")),
+        host=HostName(columns.one(row, "host")),
+        kind=AttachmentKind(columns.one(row, "kind")),
+        network=NetworkName(columns.one(row, "network")),
+        mac=Mac(columns.one(row, "mac")),
+        vlan=columns.one(row, "vlan"),
+        switch=None if switch is None else SwitchName(switch),
+        staged=None if staged is None else HostName(staged),
+    )
+
+
+def attachment_cells(attachment: Attachment) -> Cells:
+    """The columns for that."""
+    return {
+        "port": attachment.port,
+        "host": attachment.host,
+        "kind": attachment.kind.value,
+        "network": attachment.network,
+        "mac": attachment.mac,
+        "vlan": attachment.vlan,
+        "switch": attachment.switch,
+        "staged": attachment.staged,
+    }
+
+
+def plugged(row: Row) -> Plugged | None:
+    """What is reported of an attachment; None before anything is."""
+    said = Plugged(
+        device=columns.one(row, "device"),
+        outage_ms=columns.one(row, "outage_ms"),
+        card=columns.one(row, "card"),
+    )
+    return None if said == Plugged() else said
+
+
+def plugged_cells(plugged: Plugged) -> Cells:
+    """The columns for that."""
+    return {"device": plugged.device, "outage_ms": plugged.outage_ms}
+
+
+def tag(row: Row) -> Tag:
+    """A VLAN and who holds it."""
+    return Tag(
+        scope=columns.one(row, "scope"),
+        vlan=columns.one(row, "vlan"),
+        holder=columns.one(row, "holder"),
+        released=columns.one(row, "released"),
+    )
+
+
+def tag_cells(tag: Tag) -> Cells:
+    """The columns for that."""
+    return {"scope": tag.scope, "vlan": tag.vlan, "holder": tag.holder, "released": tag.released}
