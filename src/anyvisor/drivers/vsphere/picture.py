@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The estate, put together from updates: what a change does not concern is not made anew. Pure.
+
+`take` notes which hosts and VMs a change concerns; `estate` makes those again and leaves the others as they are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from anyvisor.drivers.vsphere import cards, groups, hosts, shown, store
+from anyvisor.drivers.vsphere.index import Index
+from anyvisor.drivers.vsphere.records import (
+    CardRecord,
+    GroupRecord,
+    HostRecord,
+    Licence,
+    Place,
+    SwitchRecord,
+    TaskRecord,
+    VmRecord,
+)
+from anyvisor.drivers.vsphere.store import Item, RawStore
+from anyvisor.model.estate import Appliance, Backing, Card, CardId, Estate, Group, InnerSwitch
+from anyvisor.model.host import Host
+from anyvisor.model.kinds import SwitchKind
+from anyvisor.model.names import HostName, SwitchName
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Picture:
+    """Records by key, and the estate made of them. `vcenter` is False for an ESXi host without one."""
+
+    def __init__(self, owner: str, manager: str, *, vcenter: bool) -> None:
+        self.owner = owner
+        self._manager = manager
+        self.vcenter = vcenter
+        self._raw = RawStore()
+        self.hosts: dict[str, HostRecord] = {}
+        self.vms: dict[str, VmRecord] = {}
+        self.switches: dict[str, SwitchRecord] = {}
+        self.groups: dict[str, GroupRecord] = {}
+        self.tasks: dict[str, TaskRecord] = {}
+        self.licences: dict[str, Licence] = {}
+        self.destinations: dict[str, str] = {}
+        """The host that a task takes its VM to."""
+        self.index = Index()
+        self._stale_hosts: set[str] = set()
+        self._stale_vms: set[str] = set()
+        self._stale_groups: set[str] = set()
+        self._stale_switches = False
+        self._shown_hosts: dict[str, Host] = {}
+        self._shown_cards: dict[str, tuple[Card, ...]] = {}
+        self._shown_groups: dict[str, tuple[Group, ...]] = {}
+        self._cards: dict[CardId, Card] = {}
+        self._estate = Estate()
+
+    # Taking changes in
+
+    def take(self, updates: Iterable[Any]) -> None:
+        """Changes as the property collector reports them."""
+        for kind, key in self._raw.update(updates):
+            values = self._raw.values(Item(kind, key))
+            match kind:
+                case store.HOST:
+                    self._host(key, None if values is None else hosts.host_record(key, values))
+                case store.VM:
+                    self._vm(key, None if values is None else cards.vm_record(key, values, self.owner))
+                case store.SWITCH:
+                    self._switch(
+                        key, None if values is None else groups.switch_record(key, values, self.owner)
+                    )
+                case store.GROUP:
+                    self._group(key, None if values is None else groups.group_record(key, values, self.owner))
+                case store.TASK:
+                    self._task(key, None if values is None else cards.task_record(key, values))
+                case _:
+                    self._stale_hosts |= {h for h, record in self.hosts.items() if record.parent == key}
+
+    def learn(self, licences: Mapping[str, Licence], destinations: Mapping[str, str]) -> None:
+        """What had to be asked for apart: licences by host, where migrations lead by task."""
+        self._stale_hosts |= {host for host, told in licences.items() if self.licences.get(host) != told}
+        self.licences.update(licences)
+        self.destinations.update(destinations)
+        self._stale_vms |= {
+            self.index.vm_of_task[task] for task in destinations if task in self.index.vm_of_task
+        }
+
+    def unlicensed(self) -> set[str]:
+        """Hosts whose licence was not asked for yet."""
+        return self.hosts.keys() - self.licences.keys()
+
+    def undirected(self) -> list[tuple[str, TaskRecord]]:
+        """Migrations under way of which it is not known where they lead, with their VMs."""
+        return [
+            (vm, task)
+            for key, task in self.tasks.items()
+            if task.migrates and task.running and key not in self.destinations
+            if (vm := self.index.vm_of_task.get(key)) is not None
+        ]
+
+    def _host(self, key: str, record: HostRecord | None) -> None:
+        old = _put(self.hosts, key, record)
+        if old == record:
+            return
+        if record is None:
+            self.licences.pop(key, None)
+        self._stale_hosts.add(key)
+        self._stale_groups.add(key)
+        if old is None or record is None or _seen_by_vms(old) != _seen_by_vms(record):
+            self._stale_vms |= self.index.on_host[key]
+
+    def _vm(self, key: str, record: VmRecord | None) -> None:
+        old = _put(self.vms, key, record)
+        if old == record:
+            return
+        self.index.move(key, old, record)
+        self._stale_vms.add(key)
+        self._stale_hosts |= {vm.host for vm in (old, record) if vm is not None}
+
+    def _switch(self, key: str, record: SwitchRecord | None) -> None:
+        old = _put(self.switches, key, record)
+        if old == record:
+            return
+        self._stale_switches = True
+        self.index.switch_by_uuid.pop(old.uuid if old else "", None)
+        if record is not None:
+            self.index.switch_by_uuid[record.uuid] = key
+        for switch in (old, record):
+            self._stale_hosts |= set(switch.members) if switch is not None else set()
+        if old is None or record is None or (old.name, old.mark) != (record.name, record.mark):
+            for group in self.index.groups_of[key]:
+                self._stale_groups.add(group)
+                self._stale_vms |= self.index.in_group[group]
+
+    def _group(self, key: str, record: GroupRecord | None) -> None:
+        old = _put(self.groups, key, record)
+        if old == record:
+            return
+        for group in (old, record):
+            if group is not None:
+                self.index.groups_of[group.switch].discard(key)
+        if record is not None:
+            self.index.groups_of[record.switch].add(key)
+        self._stale_groups.add(key)
+        self._stale_vms |= self.index.in_group[key]
+        if (old is not None and old.nsx) or (record is not None and record.nsx):
+            self._stale_hosts |= self.hosts.keys()
+
+    def _task(self, key: str, record: TaskRecord | None) -> None:
+        if _put(self.tasks, key, record) == record:
+            return
+        if record is None or not record.running:
+            self.destinations.pop(key, None)
+        if (vm := self.index.vm_of_task.get(key)) is not None:
+            self._stale_vms.add(vm)
+
+    # Giving the estate
+
+    def estate(self) -> Estate:
+        """The estate as it is now; the same object as long as nothing changed."""
+        if not (self._stale_hosts or self._stale_vms or self._stale_groups or self._stale_switches):
+            return self._estate
+        for key in self._stale_groups:
+            _put(self._shown_groups, key, self._groups_from(key))
+        for key in self._stale_hosts:
+            _put(self._shown_hosts, key, self._host_from(key))
+        for key in self._stale_vms:
+            self._show_cards(key)
+        before = self._estate
+        self._estate = Estate(
+            hosts={host.name: host for host in self._shown_hosts.values()},
+            cards=dict(self._cards) if self._stale_vms else before.cards,
+            groups=self._all_groups() if self._stale_groups else before.groups,
+            switches=self._inner_switches(),
+            appliances=dict(self._appliances()),
+        )
+        self._stale_hosts, self._stale_vms, self._stale_groups = set(), set(), set()
+        self._stale_switches = False
+        return self._estate
+
+    def _all_groups(self) -> dict[tuple[SwitchName, str], Group]:
+        return {group.identity: group for listed in self._shown_groups.values() for group in listed}
+
+    def in_cluster(self, host: HostRecord) -> bool:
+        """Whether the host is in a cluster, not alone."""
+        parent = self._raw.values(Item(store.COMPUTE, host.parent)) or {}
+        return bool(parent.get(store.CLUSTERED))
+
+    def shown_group(self, key: str) -> Group | None:
+        """A distributed group of ours as the estate has it."""
+        return next(iter(self._groups_from(key) or ()), None)
+
+    def _show_cards(self, key: str) -> None:
+        for card in self._shown_cards.pop(key, ()):
+            self._cards.pop(card.id, None)
+        made = self._cards_from(key)
+        if made:
+            self._shown_cards[key] = made
+            self._cards.update((card.id, card) for card in made)
+
+    def _groups_from(self, key: str) -> tuple[Group, ...] | None:
+        host, record = self.hosts.get(key), self.groups.get(key)
+        if host is not None:
+            return tuple(shown.standard_groups(self.owner, host)) or None
+        switch = self.switches.get(record.switch) if record is not None else None
+        made = shown.group_of(record, switch) if record is not None and switch is not None else None
+        return None if made is None else (made,)
+
+    def _host_from(self, key: str) -> Host | None:
+        record = self.hosts.get(key)
+        if record is None:
+            return None
+        parent = self._raw.values(Item(store.COMPUTE, record.parent)) or {}
+        member_of = [switch for switch in self.switches.values() if key in switch.members]
+        offload = any(switch.offload for switch in member_of)
+        nsx = bool(record.opaque) or any(
+            self.groups[group].nsx for switch in member_of for group in self.index.groups_of[switch.key]
+        )
+        return shown.host_of(
+            record,
+            owner=self.owner,
+            manager=self._manager,
+            cluster=hosts.plain(parent.get("name")) if parent.get(store.CLUSTERED) else None,
+            distributed=member_of,
+            facts={
+                "vcenter": self.vcenter,
+                "connection": record.connection,
+                "maintenance": record.maintenance,
+                "nsx": nsx,
+                **({"vds_offload": True} if offload else {}),
+                **({"dpu_owner": "esxi"} if any(nic.dpu for nic in record.nics) else {}),
+                **shown.licence_facts(self.licences.get(key, Licence())),
+                **hosts.load_facts(record, (self.vms[vm] for vm in self.index.on_host[key])),
+            },
+        )
+
+    def _cards_from(self, key: str) -> tuple[Card, ...]:
+        vm = self.vms.get(key)
+        host = self.hosts.get(vm.host) if vm is not None else None
+        if vm is None or host is None or vm.template:
+            return ()
+        leads_to = self._leads_to(vm)
+        return tuple(
+            shown.card_of(
+                vm,
+                card,
+                host=host.name,
+                moving_to=leads_to,
+                backing=self.backing(card.place, host),
+                on_nsx=self._on_nsx(card.place),
+            )
+            for card in vm.cards
+        )
+
+    def _leads_to(self, vm: VmRecord) -> str | None:
+        for key in vm.tasks:
+            task = self.tasks.get(key)
+            target = (
+                self.destinations.get(key) if task is not None and task.migrates and task.running else None
+            )
+            if target is not None and target != vm.host and target in self.hosts:
+                return self.hosts[target].name
+        return None
+
+    def backing(self, place: Place | None, host: HostRecord) -> Backing | None:
+        """Where a card is plugged, in our words; None if it is plugged nowhere that the host knows."""
+        if place is None:
+            return None
+        if place.opaque:
+            return Backing(switch=shown.NSX, kind=SwitchKind.NSX, group=place.network or "")
+        if place.switch is not None:
+            switch = self.switches.get(self.index.switch_by_uuid.get(place.switch, ""))
+            group = self.groups.get(place.group or "")
+            if switch is None or group is None:
+                return None
+            return Backing(
+                switch=SwitchName(switch.name), kind=SwitchKind.VDS, group=group.name, port=place.port or None
+            )
+        standard = host.groups.get(place.network or "")
+        if standard is None:
+            return None
+        return Backing(
+            switch=shown.standard_switch_name(self.owner, standard.switch),
+            kind=SwitchKind.VSS,
+            group=shown.standard_group_name(self.owner, standard.name),
+        )
+
+    def _on_nsx(self, place: Place | None) -> bool:
+        group = self.groups.get(place.group or "") if place is not None else None
+        return place is not None and (place.opaque or (group is not None and group.nsx))
+
+    def _inner_switches(self) -> dict[SwitchName, InnerSwitch]:
+        made: dict[SwitchName, InnerSwitch] = {}
+        for switch in self.switches.values():
+            if switch.mark is not None:
+                members = [self.hosts[host].name for host in switch.members if host in self.hosts]
+                made[SwitchName(switch.name)] = shown.inner_switch(switch, members)
+        standard: defaultdict[SwitchName, list[tuple[HostName, int]]] = defaultdict(list)
+        for host in self.hosts.values():
+            for own in host.switches.values():
+                name = shown.own_switch_name(self.owner, own.name)
+                if name is not None:
+                    standard[name].append((HostName(host.name), own.mtu))
+        for name, held in standard.items():
+            made.setdefault(name, shown.standard_inner_switch(name, held))
+        return made
+
+    def _appliances(self) -> Iterable[tuple[str, Appliance]]:
+        for key, claimants in self.index.appliances.items():
+            for vm in sorted(claimants):
+                record = self.vms[vm]
+                host = self.hosts.get(record.host)
+                if host is not None and not record.template:
+                    yield key, shown.appliance_of(key, record, host, self.trunk_of(record))
+                    break
+
+    def trunk_of(self, vm: VmRecord) -> CardRecord | None:
+        """The card of a VM that is in a trunk group of ours."""
+        host = self.hosts.get(vm.host)
+        for card in vm.cards:
+            group = self.groups.get(card.place.group or "") if card.place is not None else None
+            if group is not None and group.mark is not None and group.trunk:
+                return card
+            name = card.place.network if card.place is not None else None
+            own = host.groups.get(name or "") if host is not None else None
+            if own is not None and own.vlan == hosts.TRUNK_VLAN and shown.is_own_group(self.owner, own.name):
+                return card
+        return None
+
+
+def _put(held: dict[K, V], key: K, value: V | None) -> V | None:
+    """Set or remove; what was there before."""
+    old = held.pop(key, None)
+    if value is not None:
+        held[key] = value
+    return old
+
+
+def _seen_by_vms(host: HostRecord) -> tuple[object, ...]:
+    return (host.name, host.groups, host.connection)
