@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One host, brought to what was decided for it: its chassis, its plugs, its counters, its report.
+
+Used by the agent for its own host, and by anyvisord for hosts whose Open vSwitch it reaches from afar (then with
+neither separation nor conversion: the vNICs are those that Open vSwitch knows).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from anyvisor.contracts.store import HostReport, Store
+from anyvisor.contracts.switch import SwitchDriver
+from anyvisor.errors import AnyvisorError, UnreachableError
+from anyvisor.model.attachment import Attachment
+from anyvisor.model.condition import Condition
+from anyvisor.model.host import Host
+from anyvisor.model.kinds import Scheme
+from anyvisor.model.names import HostName, PortName
+from anyvisor.model.state import HostState, Plugged, State
+from anyvisor.reconcile import findings
+from anyvisor.reconcile.conversion import Conversion
+from anyvisor.reconcile.integration import Integrated, Integration
+from anyvisor.reconcile.measuring import Measuring, Sources
+from anyvisor.reconcile.outage import Outages
+from anyvisor.reconcile.separation import Separation
+from anyvisor.reconcile.trunking import Trunking
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one look at a host came to. `carried` is None where nothing is in force yet.
+
+    `plugged` has the device of each port that is plugged, None where that is not known now.
+    """
+
+    carried: Scheme | None = None
+    conditions: tuple[Condition, ...] = ()
+    plugged: Mapping[PortName, str] | None = None
+    mappings: Mapping[str, str] = field(default_factory=dict)
+    """Physical networks of this chassis and their bridges."""
+    error: AnyvisorError | None = None
+    """What kept the host from being as wanted; it is in the report already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """What this host can do beyond having its Open vSwitch programmed; None for what it cannot."""
+
+    separation: Separation | None = None
+    conversion: Conversion | None = None
+    trunking: Trunking | None = None
+
+
+class ChassisReconciler:
+    """Level-triggered: every call looks at everything of the one host. One thread.
+
+    `time_to_measure` answers, at the end of a look, whether counters are due.
+    """
+
+    def __init__(
+        self,
+        host: HostName,
+        store: Store,
+        integration: Integration,
+        *,
+        outages: Outages,
+        ways: Ways | None = None,
+        measuring: Measuring | None = None,
+        time_to_measure: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._host = host
+        self._store = store
+        self._integration = integration
+        self._outages = outages
+        ways = ways or Ways()
+        self._separation = ways.separation
+        self._conversion = ways.conversion
+        self._trunking = ways.trunking
+        self._measuring = measuring
+        self._time_to_measure = time_to_measure
+
+    def reconcile(self) -> Result:
+        """Look, change what differs, report what changed. What goes wrong is in the result, not raised.
+
+        A host that the site does not have (or that no site has yet) is left exactly as it is.
+        """
+        state = self._store.snapshot()
+        host = state.site.hosts.get(self._host)
+        if host is None or not state.owner:
+            return Result()
+        known = state.hosts.get(self._host, HostState())
+        mine = tuple(a for a in state.attachments.values() if a.host == self._host)
+        staged = tuple(a for a in state.attachments.values() if a.staged == self._host)
+        self._outages.keep(a.port for a in mine)
+        try:
+            result = self._carry_out(state, host, known, (*mine, *staged))
+        except AnyvisorError as error:
+            said = (findings.agent_ready(), findings.failed(findings.CHASSIS, error))
+            result = Result(carried=known.carried, conditions=said, error=error)
+        try:
+            self._report(state, mine, result)
+            if self._measuring is not None and self._time_to_measure():
+                self._measuring.take(state, self._sources(result))
+        except AnyvisorError as error:
+            log.warning("%s", error)
+            return replace(result, error=result.error or error)
+        return result
+
+    def _carry_out(self, state: State, host: Host, known: HostState, mine: tuple[Attachment, ...]) -> Result:
+        if known.scheme is not Scheme.SUBSTITUTION and self._conversion is not None:
+            self._conversion.forget_failure()
+        match known.scheme:
+            case Scheme.BASELINE:
+                return self._programmed(state, host, mine, Scheme.BASELINE)
+            case Scheme.SUBSTITUTION:
+                return self._substituted(state, host, known, mine)
+            case Scheme.APPLIANCE if self._trunking is not None:
+                done = self._trunking.carry_out(state, host, mine)
+                return _integrated(done, Scheme.APPLIANCE)
+            case Scheme.SEPARATION if self._separation is not None:
+                return self._separated(self._separation, state, host, mine)
+            case _:
+                return Result(carried=known.carried, conditions=(findings.agent_ready(),))
+
+    def _programmed(
+        self, state: State, host: Host, mine: Iterable[Attachment], scheme: Scheme, *also: Condition
+    ) -> Result:
+        substituted = scheme is Scheme.SUBSTITUTION
+        done = self._integration.carry_out(state, host, mine, take_from_bridges=substituted)
+        return _integrated(done, scheme, *also)
+
+    def _substituted(
+        self, state: State, host: Host, known: HostState, mine: tuple[Attachment, ...]
+    ) -> Result:
+        if self._conversion is None:
+            return self._programmed(state, host, mine, Scheme.SUBSTITUTION)
+
+        def announce(plugged: Mapping[PortName, str]) -> None:
+            said = (findings.agent_ready(), findings.chassis_ready(()), findings.settling())
+            self._report(state, mine, Result(carried=Scheme.SUBSTITUTION, conditions=said, plugged=plugged))
+
+        try:
+            converted = self._conversion.carry_out(state, host, mine, announce)
+        except AnyvisorError as error:
+            return self._not_converted(state, host, known, mine, error)
+        said = (converted,) if converted is not None else ()
+        result = self._programmed(state, host, mine, Scheme.SUBSTITUTION, *said)
+        if self._separation is not None:
+            self._separation.dismantle()  # what our own Linux bridges held has left them
+        return result
+
+    def _not_converted(
+        self, state: State, host: Host, known: HostState, mine: Iterable[Attachment], error: AnyvisorError
+    ) -> Result:
+        """The host is as it was; its native switch goes on serving what it served."""
+        condition = findings.failed(findings.CONVERTED, error)
+        stays = Result(carried=known.carried, conditions=(findings.agent_ready(),))
+        if known.carried is Scheme.SEPARATION and self._separation is not None:
+            stays = self._separated(self._separation, state, host, mine)
+        return replace(stays, conditions=(*stays.conditions, condition), error=error)
+
+    def _separated(
+        self, separation: Separation, state: State, host: Host, mine: Iterable[Attachment]
+    ) -> Result:
+        # A host that was substituted before: its vNICs leave the integration bridge first.
+        with suppress(UnreachableError):
+            self._integration.unplug_all()
+        plugged, problems = separation.carry_out(host, mine, state.site.networks)
+        self._outages.end(plugged)
+        conditions = (findings.agent_ready(), *findings.vnics_plugged(problems))
+        return Result(carried=Scheme.SEPARATION, conditions=conditions, plugged=plugged)
+
+    def _report(self, state: State, mine: Iterable[Attachment], result: Result) -> None:
+        plugged: dict[PortName, Plugged] = {}
+        for port in (a.port for a in mine):
+            before = state.plugged.get(port, Plugged())
+            plugged[port] = Plugged(
+                device=result.plugged.get(port) if result.plugged is not None else before.device,
+                outage_ms=self._outages.measured.get(port, before.outage_ms),
+                card=before.card,
+            )
+        known = state.hosts.get(self._host, HostState())
+        unchanged = (
+            known.carried == result.carried
+            and known.conditions == result.conditions
+            and all(state.plugged.get(port, Plugged()) == said for port, said in plugged.items())
+        )
+        if not unchanged:
+            self._store.report(
+                HostReport(
+                    host=self._host, carried=result.carried, conditions=result.conditions, plugged=plugged
+                )
+            )
+
+    def _sources(self, result: Result) -> Sources:
+        programmed: SwitchDriver | None = None
+        native: SwitchDriver | None = None
+        if result.carried in {Scheme.BASELINE, Scheme.SUBSTITUTION, Scheme.APPLIANCE}:
+            with suppress(UnreachableError):
+                programmed = self._integration.switch()
+        elif result.carried is Scheme.SEPARATION and self._separation is not None:
+            native = self._separation.switch
+        return Sources(programmed=programmed, native=native, mappings=result.mappings)
+
+
+def _integrated(done: Integrated, scheme: Scheme, *also: Condition) -> Result:
+    conditions = (
+        findings.agent_ready(),
+        findings.chassis_ready(done.chassis_problems),
+        *findings.vnics_plugged(done.vnic_problems),
+        *also,
+    )
+    return Result(carried=scheme, conditions=conditions, plugged=done.plugged, mappings=done.mappings)

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hosts of one manager, brought to what was decided for them: switches, groups, cards, appliances, tags.
+
+Level-triggered: every look compares everything of the manager, from pictures in memory; what is written is the
+difference. The appliances' own agents do their part beside it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from anyvisor.contracts.estate import EstateDriver
+from anyvisor.contracts.store import Decision, HostReport, Store
+from anyvisor.errors import AnyvisorError, RetryableError, UnreachableError
+from anyvisor.model.condition import Condition
+from anyvisor.model.estate import CardId, Estate, EstateStep, describe
+from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
+from anyvisor.model.names import HostName, ObjectKey, PortName
+from anyvisor.model.state import HostState, Placement, Plugged, State, Tag
+from anyvisor.planner.allocate import release
+from anyvisor.planner.estate import ApplianceWish, EstatePlan, Wanted, cards_by_port, estate_plan, released
+from anyvisor.planner.inner import inner_place, port_key
+from anyvisor.reconcile import findings
+from anyvisor.reconcile.tally import Tally
+
+log = logging.getLogger(__name__)
+
+MANAGER = "Manager"
+_WITHOUT_AGENT = frozenset({Scheme.SEPARATION, Scheme.VENDOR})
+"""Schemes under which nothing of ours runs on the host: who drives its manager says what is in force there."""
+
+
+Wishes: TypeAlias = Callable[[State, Iterable[HostName]], Mapping[HostName, ApplianceWish]]
+"""How the appliances of these hosts are made; none where the operator makes them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What one look came to: the steps that were carried out, and what kept the rest from it."""
+
+    steps: tuple[EstateStep, ...] = ()
+    error: AnyvisorError | None = None
+
+
+class EstateReconciler:
+    """One manager. One thread.
+
+    `wishes` says how the appliances of these hosts are made; `clock` gives seconds since the epoch; `tell` hears which
+    ports are to be looked at by the engine.
+    """
+
+    def __init__(
+        self,
+        manager: str,
+        driver: EstateDriver,
+        store: Store,
+        *,
+        wishes: Wishes,
+        clock: Callable[[], float],
+        tell: Callable[[ObjectKey], None] = lambda _: None,
+        tally: Tally | None = None,
+    ) -> None:
+        self._manager = manager
+        self._driver = driver
+        self._store = store
+        self._wishes = wishes
+        self._clock = clock
+        self._tell = tell
+        self._tally = tally
+        self._cards: Mapping[PortName, CardId] = {}
+
+    def reconcile(self) -> Looked:
+        """Look, change what differs, say how it is. What goes wrong is in the result and in the manager's condition."""
+        state = self._store.snapshot()
+        try:
+            estate = self._driver.estate()
+            self._place(state, estate)
+            wanted = wanted_of(state, estate, self._wishes)
+            plan = estate_plan(wanted, estate)
+            for step in plan.steps:
+                log.info("%s: %s", self._manager, describe(step))
+            refused = self._carry_out(plan.steps)
+            after = self._driver.estate() if plan.steps else estate
+            self._report(state, wanted, after)
+            self._cards = plan.cards
+        except AnyvisorError as error:
+            self._say(state, findings.failed(MANAGER, error))
+            return Looked(error=error)
+        if refused is not None:
+            self._say(state, findings.failed(MANAGER, refused))
+            return Looked(steps=plan.steps, error=refused)
+        self._say(state, _manager_condition(plan))
+        return Looked(steps=plan.steps)
+
+    def _carry_out(self, steps: tuple[EstateStep, ...]) -> AnyvisorError | None:
+        """All together, or one by one if that is refused: one bad VM or host must not hold up the others."""
+        try:
+            self._driver.apply(steps)
+        except UnreachableError:
+            raise
+        except AnyvisorError as error:
+            refused = error
+        else:
+            return None
+        for step in steps:
+            try:
+                self._driver.apply((step,))
+            except UnreachableError:
+                raise
+            except AnyvisorError as error:
+                log.warning("%s: could not make %s: %s", self._manager, describe(step), error)
+                refused = error
+        return refused
+
+    def measure(self) -> None:
+        """Read what the native switches count on the cards that the last look saw.
+
+        Raises:
+            UnreachableError: the manager or the telemetry database does not answer.
+        """
+        if self._tally is not None and self._cards:
+            self._tally.take(self._store.snapshot().attachments.values(), self._cards)
+
+    def _place(self, state: State, estate: Estate) -> None:
+        """Say where the VMs of ports run. A card that vanished leaves its port where it was seen last."""
+        news = moved(state, estate)
+        if news:
+            self._store.decide(Decision(placements=news))
+            for port in news:
+                self._tell(ObjectKey("port", port))
+
+    def _report(self, state: State, wanted: Wanted, estate: Estate) -> None:
+        """Which cards are where they belong, which tags nobody holds now, what is in force where no agent runs."""
+        plan = estate_plan(wanted, estate)
+        cards = {
+            port: _text(plan.plugged[port]) if port in plan.plugged else None for port in wanted.attachments
+        }
+        news = {port: card for port, card in cards.items() if state.plugged.get(port, Plugged()).card != card}
+        tags = self._rested(wanted, estate)
+        if news or tags:
+            self._store.decide(Decision(cards=news, tags=tags))
+            # A tag that was released is taken again, if its port is wanted there after all.
+            for port in (*news, *(PortName(tag.holder) for tag in tags.values() if tag is not None)):
+                self._tell(ObjectKey("port", port))
+        for host, scheme in wanted.schemes.items():
+            if scheme in _WITHOUT_AGENT:
+                self._report_host(state, host, scheme, wanted, plan)
+
+    def _rested(self, wanted: Wanted, estate: Estate) -> dict[tuple[str, int], Tag | None]:
+        state, now = self._store.snapshot(), int(self._clock())
+        hosts = state.site.hosts
+        in_use = {
+            (inner_place(hosts[a.host], state.owner).scope, a.port)
+            for a in state.attachments.values()
+            if a.kind is AttachmentKind.VLAN_ACCESS and a.host in hosts
+        }
+        return {
+            (tag.scope, tag.vlan): release(tag, now_seconds=now)
+            for tag in released(state.tags.values(), in_use, wanted, estate)
+        }
+
+    def _report_host(
+        self, state: State, host: HostName, scheme: Scheme, wanted: Wanted, plan: EstatePlan
+    ) -> None:
+        mine = [port for port, a in wanted.attachments.items() if a.host == host]
+        plugged = {
+            port: Plugged(device=_text(plan.plugged[port]) if port in plan.plugged else None) for port in mine
+        }
+        problems = [f"{port}: {plan.problems[port]}" for port in mine if port in plan.problems]
+        said = (
+            Condition(kind=MANAGER, true=True, reason="Driven", message=f"by {self._manager}"),
+            *findings.vnics_plugged(problems),
+        )
+        known = state.hosts.get(host, HostState())
+        devices = {port: state.plugged.get(port, Plugged()).device for port in mine}
+        unchanged = (
+            known.carried is scheme
+            and known.conditions == said
+            and devices == {port: each.device for port, each in plugged.items()}
+        )
+        if not unchanged:
+            self._store.report(HostReport(host=host, carried=scheme, conditions=said, plugged=plugged))
+
+    def _say(self, state: State, condition: Condition) -> None:
+        key = ObjectKey("manager", self._manager)
+        if state.conditions.get(key) == (condition,):
+            return
+        try:
+            self._store.decide(Decision(conditions={key: (condition,)}))
+        except RetryableError as error:
+            log.debug("%s: could not be said yet: %s", self._manager, error)
+
+
+def moved(state: State, estate: Estate) -> dict[PortName, Placement]:
+    """Where the VMs of ports run, as far as that is news."""
+    cards = cards_by_port(
+        (
+            a
+            for a in state.attachments.values()
+            if a.host in estate.hosts or a.kind is AttachmentKind.VLAN_ACCESS
+        ),
+        {name: port.vm for name, port in state.site.ports.items()},
+        estate,
+    )
+    seen = {port: Placement(host=card.host, moving_to=card.moving_to) for port, card in cards.items()}
+    return {
+        port: place
+        for port, place in seen.items()
+        if state.placements.get(port) != place and place.host in state.site.hosts
+    }
+
+
+def wanted_of(state: State, estate: Estate, wishes: Wishes) -> Wanted:
+    """What was decided for the hosts of that estate."""
+    hosts = {
+        name: host
+        for name, host in state.site.hosts.items()
+        if name in estate.hosts and host.hypervisor is not Hypervisor.KVM
+    }
+    schemes = {
+        name: known.scheme
+        for name, known in state.hosts.items()
+        if name in hosts and known.scheme is not None
+    }
+    attachments = {port: a for port, a in state.attachments.items() if a.host in hosts}
+    ready = frozenset(port for port, a in attachments.items() if _way_is_laid(state, port, a.kind))
+    served = [name for name, scheme in schemes.items() if scheme is Scheme.APPLIANCE]
+    return Wanted(
+        owner=state.owner,
+        hosts=hosts,
+        schemes=schemes,
+        attachments=attachments,
+        vms={port: state.site.ports[port].vm for port in attachments if port in state.site.ports},
+        ready=ready,
+        appliances=wishes(state, served),
+        elsewhere=frozenset(
+            key
+            for port, a in state.attachments.items()
+            if a.host not in estate.hosts
+            for key in (port_key(port), f"network/{a.network}")
+        ),
+        missing=tuple(
+            name
+            for name, host in sorted(state.site.hosts.items())
+            if host.hypervisor is Hypervisor.ESXI and name not in estate.hosts
+        ),
+    )
+
+
+def _way_is_laid(state: State, port: PortName, kind: AttachmentKind) -> bool:
+    """Behind an appliance the card follows its patch pair; until ovn-controller has flows for that nothing passes."""
+    if kind is not AttachmentKind.VLAN_ACCESS:
+        return True
+    return state.plugged.get(port, Plugged()).device is not None
+
+
+def _text(card: CardId) -> str:
+    return f"{card.vm}/{card.card}"
+
+
+def _manager_condition(plan: EstatePlan) -> Condition:
+    if plan.problems:
+        listed = "; ".join(f"{about}: {what}" for about, what in sorted(plan.problems.items()))
+        return Condition(kind=MANAGER, true=False, reason="Incomplete", message=listed)
+    return Condition(kind=MANAGER, true=True, reason="Driven")

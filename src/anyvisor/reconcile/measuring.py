@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads every source of counters of a host and hands the sums to the telemetry database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from anyvisor.contracts.host import ReadingSink, StationCounter
+from anyvisor.contracts.hypervisor import HypervisorDriver
+from anyvisor.contracts.switch import SwitchDriver
+from anyvisor.model.attachment import Attachment
+from anyvisor.model.kinds import AttachmentKind
+from anyvisor.model.names import HostName, Mac, PortName
+from anyvisor.model.state import State
+from anyvisor.model.vnic import Counters
+from anyvisor.planner.stations import StationCount, stations_on
+from anyvisor.reconcile.counting import Counting, Raw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where counters come from in this round. `mappings` leads from physical networks to provider bridges."""
+
+    programmed: SwitchDriver | None = None
+    native: SwitchDriver | None = None
+    mappings: Mapping[str, str]
+
+
+class Measuring:
+    """One reading per interval. One thread."""
+
+    def __init__(
+        self,
+        host: HostName,
+        counting: Counting,
+        sink: ReadingSink,
+        *,
+        hypervisor: HypervisorDriver | None = None,
+        stations: StationCounter | None = None,
+    ) -> None:
+        self._host = host
+        self._counting = counting
+        self._sink = sink
+        self._hypervisor = hypervisor
+        self._stations = stations
+
+    def take(self, state: State, sources: Sources) -> None:
+        """Read, add up, write.
+
+        Raises:
+            UnreachableError: a source or the telemetry database does not answer; the sums are safe.
+        """
+        attachments = tuple(state.attachments.values())
+        mine = [a for a in attachments if a.host == self._host]
+        controlled = sources.programmed.counters() if sources.programmed is not None else {}
+        native = sources.native.counters() if sources.native is not None else {}
+        raw = Raw(
+            hypervisor=self._yardstick(mine, controlled),
+            controlled=controlled,
+            native=native,
+            stations=self._count_stations(state, sources.mappings),
+        )
+        vnics, stations = self._counting.take(attachments, raw)
+        self._sink.write(vnics, stations)
+
+    def _yardstick(
+        self, mine: list[Attachment], controlled: Mapping[PortName, Counters]
+    ) -> Mapping[PortName, Counters]:
+        if self._hypervisor is None:
+            return controlled
+        by_mac: Mapping[Mac, Counters] = self._hypervisor.counters(self._host)
+        return {a.port: by_mac[a.mac] for a in mine if a.mac in by_mac}
+
+    def _count_stations(self, state: State, mappings: Mapping[str, str]) -> Mapping[Mac, StationCount]:
+        if self._stations is None or not mappings:
+            return {}
+        external = [a for a in state.attachments.values() if a.kind is AttachmentKind.EXTERNAL]
+        return self._stations.count(stations_on(self._host, external, state.site.networks, mappings))
+
+
+def every(seconds: float, clock: Callable[[], float]) -> Callable[[], bool]:
+    """A question that is answered with yes at first and then once per interval."""
+    due = [clock()]
+
+    def asked() -> bool:
+        now = clock()
+        if now < due[0]:
+            return False
+        due[0] = now + seconds
+        return True
+
+    return asked

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a full round would write, found without writing anything anywhere (``anyvisor apply --dry-run``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from anyvisor.contracts.controller import ControllerDriver, ControllerPlan
+from anyvisor.model.estate import Estate
+from anyvisor.model.state import HostState, State
+from anyvisor.planner.decide import Decided, Decider
+from anyvisor.planner.estate import EstatePlan, estate_plan
+from anyvisor.planner.fleet import Fleet
+from anyvisor.reconcile.engine import compiled, every_key
+from anyvisor.reconcile.estate import Wishes, moved, wanted_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """The next writes. What hangs on those (a card is plugged when its way is laid) follows in later rounds."""
+
+    controller: ControllerPlan
+    estates: Mapping[str, EstatePlan] = field(default_factory=dict)
+    """By the name of the manager."""
+
+
+def preview(
+    state: State,
+    controller: ControllerDriver,
+    estates: Mapping[str, Estate],
+    *,
+    wishes: Wishes,
+    now_seconds: int,
+) -> Preview:
+    """The first full round on `state`, where the managers report `estates`.
+
+    Raises:
+        UnreachableError: the controller does not answer.
+    """
+    state = replace(state, hosts={name: state.hosts.get(name, HostState()) for name in state.site.hosts})
+    for estate in estates.values():
+        state = replace(state, placements={**state.placements, **moved(state, estate)})
+    fleet = Fleet()
+    decider = Decider(fleet)
+    decider.load(state)
+    decided = decider.round(state, {*every_key(state), *controller.owned()}, now_seconds=now_seconds)
+    wanted, unwanted = compiled(fleet, decided)
+    after = _after(state, decided)
+    return Preview(
+        controller=controller.plan(wanted, unwanted),
+        estates={
+            manager: estate_plan(wanted_of(after, estate, wishes), estate)
+            for manager, estate in estates.items()
+        },
+    )
+
+
+def _after(state: State, decided: Decided) -> State:
+    """`state` once that is decided."""
+    schemes = {name: replace(state.hosts[name], scheme=scheme) for name, scheme in decided.schemes.items()}
+    attachments = {**state.attachments, **decided.attachments}
+    tags = {**state.tags, **decided.tags}
+    return replace(
+        state,
+        hosts={**state.hosts, **schemes},
+        attachments={port: each for port, each in attachments.items() if each is not None},
+        tags={key: tag for key, tag in tags.items() if tag is not None},
+    )

@@ -1,0 +1,415 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hosts of one manager, brought to what was decided: with the engine that decides, and a manager that is pretended."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from anyvisor.contracts.store import HostReport
+from anyvisor.errors import UnreachableError
+from anyvisor.model.host import Host, NativeSwitch, Nic
+from anyvisor.model.kinds import Hypervisor, NetworkKind, Scheme, SwitchKind
+from anyvisor.model.names import ObjectKey
+from anyvisor.model.network import Network, Subnet
+from anyvisor.model.policy import Policy
+from anyvisor.model.port import Port
+from anyvisor.model.site import Manager, Site
+from anyvisor.model.state import HostState, Plugged, Telemetry
+from anyvisor.model.vnic import Counters
+from anyvisor.planner.estate import ApplianceWish
+from anyvisor.planner.inner import group_name, network_group_name
+from anyvisor.planner.plugs import trunk_plugs
+from anyvisor.reconcile.attendant import Attendant
+from anyvisor.reconcile.engine import Engine
+from anyvisor.reconcile.estate import EstateReconciler
+from anyvisor.reconcile.preview import preview
+from anyvisor.reconcile.tally import Tally
+from anyvisor.testing.controller import FakeController
+from anyvisor.testing.estate import FakeEstate
+from anyvisor.testing.store import FakeStore
+
+VDS = NativeSwitch(name="dvs1", kind=SwitchKind.VDS, version="8.0.0", uplinks=("vmnic0",))
+WISH = ApplianceWish(
+    template="appliance", networks={"management": "mgmt", "tunnel": "mgmt"}, user_data="#cloud-config"
+)
+VMS = ("vm0", "vm1", "vm2", "vm3")
+
+
+def esx(name, scheme):
+    return Host(
+        name=name,
+        hypervisor=Hypervisor.ESXI,
+        version="8.0.3",
+        cluster="c1",
+        scheme=scheme,
+        switches=(VDS,),
+        nics=(Nic(name="vmnic0", physical="fabric"),),
+    )
+
+
+class World:
+    """Two hosts under `scheme`, four VMs; `agents` play the appliances' agents."""
+
+    def __init__(self, scheme=Scheme.APPLIANCE):
+        self.estate = FakeEstate()
+        self.hosts = {name: esx(name, scheme) for name in ("esx1", "esx2")}
+        for host in self.hosts.values():
+            self.estate.add_host(host)
+        self.estate.add_group("dvs1", "before")
+        self.estate.add_group("dvs1", "mgmt")
+        self.estate.add_template("appliance", "esx1")
+        for number, vm in enumerate(VMS):
+            self.estate.add_vm(vm, f"esx{1 + number % 2}", ("dvs1", "before"))
+        self.macs = {card.vm: card.mac for card in self.estate.estate().cards.values()}
+        self.store, self.controller, self.now = FakeStore(), FakeController(), 1000.0
+        self.want(VMS)
+        self.restart()
+
+    def restart(self):
+        self.engine = Engine(self.store, self.controller, clock=lambda: self.now)
+        self.reconciler = EstateReconciler(
+            "vc1",
+            self.estate,
+            self.store,
+            wishes=lambda _, hosts: dict.fromkeys(hosts, WISH),
+            clock=lambda: self.now,
+        )
+
+    def want(self, vms, **changes):
+        subnet = Subnet(cidr="10.1.0.0/24", dhcp=True)
+        network = Network(
+            name="web", kind=NetworkKind.OVERLAY, physical="fabric", vlan=200, subnets=(subnet,)
+        )
+        site = Site(
+            managers={"vc1": Manager(name="vc1", driver="vsphere", url="https://vc1/sdk")},
+            policy=Policy(),
+            hosts=self.hosts,
+            networks={"web": network},
+            ports={
+                vm: Port(name=vm, network="web", vm=vm, host=f"esx{1 + VMS.index(vm) % 2}", mac=self.macs[vm])
+                for vm in vms
+            },
+        )
+        self.store.write_site(replace(site, **changes))
+
+    def agents(self):
+        """Lay every way that an attachment asks for."""
+        state = self.store.snapshot()
+        for name, known in state.hosts.items():
+            if known.scheme is not Scheme.APPLIANCE:
+                continue
+            mine = [a for a in state.attachments.values() if a.host == name]
+            laid = {port: Plugged(device=plug.device) for port, plug in trunk_plugs(mine).items()}
+            self.store.report(HostReport(host=name, carried=Scheme.APPLIANCE, plugged=laid))
+        self.controller.is_up = set(state.attachments)
+
+    def run(self, looks=6):
+        for _ in range(looks):
+            self.engine.round((), everything=True)
+            self.agents()
+            self.engine.round((), everything=True)
+            looked = self.reconciler.reconcile()
+            assert looked.error is None
+        self.engine.round((), everything=True)
+
+    def groups(self):
+        return {
+            card.vm: card.backing.group
+            for card in self.estate.estate().cards.values()
+            if card.vm in VMS and card.backing is not None
+        }
+
+    def ready(self, vm):
+        (condition,) = self.store.snapshot().conditions[ObjectKey("port", vm)]
+        return condition.reason
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_every_vnic_ends_alone_behind_its_appliance(world):
+    world.run()
+
+    assert world.groups() == {vm: group_name(world.store.snapshot().owner, vm) for vm in VMS}
+    tags = [tag.vlan for tag in world.store.snapshot().tags.values()]
+    assert len(set(tags)) == len(tags) == len(VMS)
+    assert {world.ready(vm) for vm in VMS} == {"Up"}
+    assert set(world.estate.estate().appliances) == {"esx1/1", "esx2/1"}
+
+
+def test_no_card_moves_before_the_appliances_agent_has_laid_its_way(world):
+    world.engine.round((), everything=True)
+
+    world.reconciler.reconcile()
+
+    assert set(world.groups().values()) == {"before"}
+    assert {tag.released for tag in world.store.snapshot().tags.values()} == {0}
+
+
+def test_a_second_look_does_nothing(world):
+    world.run()
+
+    assert world.reconciler.reconcile().steps == ()
+
+
+def test_a_tag_rests_from_the_moment_its_vnic_has_been_seen_to_leave(world):
+    world.run()
+    (tag,) = (t for t in world.store.snapshot().tags.values() if t.holder == "vm0")
+    world.want(VMS[1:])
+    world.engine.round((), everything=True)
+
+    assert world.store.snapshot().tags[tag.scope, tag.vlan].released == 0
+    world.now = 2000.0
+    world.run()
+
+    assert world.groups()["vm0"] == "before"
+    assert world.store.snapshot().tags[tag.scope, tag.vlan].released == 2000
+
+
+def test_a_vnic_that_comes_while_a_tag_rests_gets_another(world):
+    world.want(VMS[:3])
+    world.run()
+    before = {t.holder: t.vlan for t in world.store.snapshot().tags.values()}
+    world.want(VMS[1:])
+    world.run()
+
+    after = {t.holder: t.vlan for t in world.store.snapshot().tags.values() if not t.released}
+
+    assert after["vm3"] not in before.values()
+    assert {vm: after[vm] for vm in ("vm1", "vm2")} == {vm: before[vm] for vm in ("vm1", "vm2")}
+
+
+def test_under_separation_cards_go_to_the_networks_vlan_and_the_host_is_in_force_without_an_agent():
+    world = World(Scheme.SEPARATION)
+
+    world.run()
+
+    state = world.store.snapshot()
+    assert set(world.groups().values()) == {network_group_name(state.owner, "web")}
+    assert {known.carried for known in state.hosts.values()} == {Scheme.SEPARATION}
+    assert {world.ready(vm) for vm in VMS} == {"BehindNativeSwitch"}
+
+
+def test_from_separation_to_appliance_and_back_no_vnic_is_forgotten():
+    world = World(Scheme.SEPARATION)
+    world.run()
+    world.hosts = {name: esx(name, Scheme.APPLIANCE) for name in world.hosts}
+    world.want(VMS)
+    world.run()
+    behind = world.groups()
+    world.hosts = {name: esx(name, Scheme.SEPARATION) for name in world.hosts}
+    world.want(VMS)
+    world.run()
+
+    owner = world.store.snapshot().owner
+    assert behind == {vm: group_name(owner, vm) for vm in VMS}
+    assert set(world.groups().values()) == {network_group_name(owner, "web")}
+
+
+def test_a_manager_that_does_not_answer_changes_nothing_and_is_named(world):
+    world.run()
+    world.estate.failure = UnreachableError("vc1 does not answer")
+
+    looked = world.reconciler.reconcile()
+
+    assert isinstance(looked.error, UnreachableError)
+    (condition,) = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+    assert (condition.true, condition.reason) == (False, "Unreachable")
+    world.estate.failure = None
+    world.reconciler.reconcile()
+    (condition,) = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+    assert condition.true
+
+
+def test_a_new_daemon_finds_its_work_done(world):
+    world.run()
+
+    world.restart()
+    world.run(looks=1)
+
+    assert world.reconciler.reconcile().steps == ()
+
+
+def test_an_attendant_connects_until_it_can_and_looks_at_every_event(world):
+    tries, looked = [], threading.Event()
+
+    def connect():
+        tries.append(1)
+        if len(tries) < 2:
+            raise UnreachableError("not yet")
+        return world.estate
+
+    def serve(driver):
+        reconcile = world.reconciler.reconcile
+
+        def tell():
+            result = reconcile()
+            looked.set()
+            return result
+
+        world.reconciler.reconcile = tell
+        return world.reconciler
+
+    attendant = Attendant("vc1", connect, serve)
+    attendant.start()
+    assert looked.wait(10)
+    looked.clear()
+    world.estate.power("vm0", on=False)
+    assert looked.wait(10)
+    attendant.stop()
+
+    assert len(tries) == 2
+
+
+def test_hosts_are_known_by_what_the_store_says_of_them(world):
+    world.run()
+
+    assert world.store.snapshot().hosts["esx1"] == HostState(
+        scheme=Scheme.APPLIANCE, carried=Scheme.APPLIANCE
+    )
+
+
+class Readings:
+    def __init__(self):
+        self.vnics = {}
+
+    def read(self):
+        return Telemetry(vnics=dict(self.vnics))
+
+    def write(self, vnics, stations):
+        self.vnics |= {reading.port: reading for reading in vnics}
+
+
+def counting(world, readings):
+    return Tally(world.estate, lambda: readings, clock=lambda: world.now)
+
+
+def sent(number):
+    return Counters(tx_bytes=number, tx_packets=1)
+
+
+def test_what_a_native_switch_counted_never_shrinks_whoever_is_restarted():
+    world, readings = World(Scheme.SEPARATION), Readings()
+    world.run()
+    plan = {card.vm: card.id for card in world.estate.estate().cards.values()}
+    attachments = world.store.snapshot().attachments.values()
+    tally = counting(world, readings)
+    totals = []
+
+    for number, fresh in ((1000, False), (1500, False), (1700, True), (100, False), (50, True)):
+        tally = counting(world, readings) if fresh else tally
+        world.estate.counted[plan["vm0"]] = sent(number)
+        tally.take(attachments, plan)
+        totals.append(readings.vnics["vm0"].native.tx_bytes)
+
+    assert totals == [1000, 1500, 1700, 1800, 1800]
+
+
+def test_vnics_behind_an_appliance_are_not_counted_twice(world):
+    readings = Readings()
+    world.run()
+    plan = {card.vm: card.id for card in world.estate.estate().cards.values()}
+
+    counting(world, readings).take(world.store.snapshot().attachments.values(), plan)
+
+    assert readings.vnics == {}
+
+
+def chassis_of(world, vm):
+    return world.controller.objects[ObjectKey("port", vm)].chassis
+
+
+def test_a_vm_that_runs_elsewhere_than_the_intent_says_is_wired_where_it_runs(world):
+    world.run()
+    world.estate.begin_move("vm0", "esx2")
+    world.estate.finish_move("vm0")
+
+    world.run()
+
+    state = world.store.snapshot()
+    assert state.attachments["vm0"].host == "esx2"
+    assert chassis_of(world, "vm0") == ("esx2",)
+    assert world.ready("vm0") == "Up"
+    assert state.site.ports["vm0"].host == "esx1"
+
+
+def test_while_a_vm_moves_everything_is_laid_on_the_target_with_the_tag_it_has(world):
+    world.run()
+    before = world.store.snapshot().attachments["vm0"]
+    world.estate.begin_move("vm0", "esx2")
+
+    world.run()
+
+    state = world.store.snapshot()
+    assert state.attachments["vm0"] == replace(before, staged="esx2")
+    assert chassis_of(world, "vm0") == ("esx1", "esx2")
+    assert (
+        state.attachments["vm0"]
+        in FakeStore(world.store.database, host="esx2").snapshot().attachments.values()
+    )
+
+
+def test_a_move_that_fails_takes_the_target_back(world):
+    world.run()
+    before = world.store.snapshot().attachments["vm0"]
+    world.estate.begin_move("vm0", "esx2")
+    world.run()
+    world.estate.finish_move("vm0", success=False)
+
+    world.run()
+
+    assert world.store.snapshot().attachments["vm0"] == before
+    assert chassis_of(world, "vm0") == ("esx1",)
+
+
+def test_twenty_moves_leave_no_tag_and_no_group_behind(world):
+    world.run()
+    before = world.store.snapshot().tags, set(world.estate.estate().groups)
+
+    for number in range(20):
+        world.estate.begin_move("vm0", f"esx{2 - number % 2}")
+        world.run(looks=2)
+        world.estate.finish_move("vm0")
+        world.run(looks=2)
+
+    assert (world.store.snapshot().tags, set(world.estate.estate().groups)) == before
+    assert world.store.snapshot().attachments["vm0"].host == "esx1"
+
+
+@pytest.mark.parametrize("scheme", [Scheme.APPLIANCE, Scheme.SEPARATION])
+def test_a_preview_lists_the_very_steps_that_are_carried_out_then_and_writes_nothing(scheme):
+    world = World(scheme)
+    state, estate = world.store.snapshot(), world.estate.estate()
+
+    found = preview(
+        state,
+        world.controller,
+        {"vc1": estate},
+        wishes=lambda _, hosts: dict.fromkeys(hosts, WISH),
+        now_seconds=int(world.now),
+    )
+
+    assert found.estates["vc1"].steps
+    assert found.controller.changes
+    assert world.store.snapshot() == state
+    assert world.estate.estate() == estate
+    outcome = world.engine.round((), everything=True)
+    assert outcome.changes == found.controller.changes
+    assert world.reconciler.reconcile().steps == found.estates["vc1"].steps
+
+
+def test_a_preview_of_what_is_there_already_is_empty(world):
+    world.run()
+
+    found = preview(
+        world.store.snapshot(),
+        world.controller,
+        {"vc1": world.estate.estate()},
+        wishes=lambda _, hosts: dict.fromkeys(hosts, WISH),
+        now_seconds=int(world.now),
+    )
+
+    assert (found.controller.changes, found.estates["vc1"].steps) == ((), ())
