@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`anyvisor agent`: the switch agent on a chassis."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+
+from anyvisor.agent import settings as agent_settings
+from anyvisor.agent.run import run
+
+
+@click.command("agent")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="Settings file  [default: /etc/anyvisor/anyvisor.toml]"
+)
+@click.option("--host", metavar="NAME", help="This host's name in the site  [default: the host name]")
+@click.option("--database", metavar="REMOTE", help="The Anyvisor database.")
+@click.option("--ovs", metavar="REMOTE", help="The OVSDB of the local Open vSwitch.")
+@click.pass_context
+def agent(
+    context: click.Context, config: Path | None, host: str | None, database: str | None, ovs: str | None
+) -> None:
+    """Run the switch agent of this host in the foreground until SIGTERM or Ctrl-C.
+
+    It plugs the vNICs of this host into the switch, converts the host when the plan says so, and reports counters.
+    """
+    given = context.find_root().obj or {}
+    if not given.get("verbose"):
+        logging.getLogger().setLevel(logging.INFO)
+    flags = {"host": host, "database": database or given.get("database"), "ovs": ovs}
+    run(agent_settings.load(config or given.get("config"), flags))

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from anyvisor import settings
+from anyvisor.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def site_option(command: F) -> F:
+    """``-f SITE``."""
+    return click.option(
+        "-f",
+        "--file",
+        "site_file",
+        metavar="SITE",
+        required=True,
+        type=click.Path(path_type=Path),
+        help="The site file: what exists and what is wanted.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")(
+        command
+    )
+
+
+def settings_of(context: click.Context) -> Settings:
+    """What the file, the environment and the global flags say. Raises InputError."""
+    given: dict[str, Any] = context.find_root().obj or {}
+    return settings.load(given.get("config"), {"database": given.get("database")})
+
+
+def print_json(document: object) -> None:
+    """One document on standard output."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`anyvisor plan`: which scheme each host gets and why; the steps."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from anyvisor import wiring
+from anyvisor.cli.options import json_option, print_json, settings_of, site_option
+from anyvisor.cli.plan_text import plan_lines
+from anyvisor.codec.site import load_site
+from anyvisor.errors import UnreachableError
+from anyvisor.model.site import Site
+from anyvisor.model.state import State
+from anyvisor.planner import paper
+
+DIFFERENCES = 3
+
+
+@click.command("plan")
+@site_option
+@json_option
+@click.option("--check", is_flag=True, help="Exit with 3 if anything would change.")
+@click.option("--paper", "on_paper", is_flag=True, help="Ask no database: plan as if nothing were there yet.")
+@click.option("--why", is_flag=True, help="Also say, for each host, why no other scheme was taken.")
+@click.pass_context
+def plan(
+    context: click.Context, site_file: Path, *, as_json: bool, check: bool, on_paper: bool, why: bool
+) -> None:
+    """Which scheme each host gets and why; the steps.
+
+    Changes nothing. Without a database the file alone is the truth: a fleet can be planned on paper.
+    """
+    site = load_site(site_file)
+    state, source = (State(), "on paper") if on_paper else _known(context, site)
+    planned = paper.plan(site, state)
+    if as_json:
+        print_json(paper.to_json(planned))
+    else:
+        for line in plan_lines(planned, site, source=source, why=why):
+            click.echo(line)
+    if check and planned.change_count:
+        sys.exit(DIFFERENCES)
+
+
+def _known(context: click.Context, _site: Site) -> tuple[State, str]:
+    settings = settings_of(context)
+    if not wiring.database_exists(settings):
+        return State(), "on paper"
+    try:
+        with wiring.open_store(settings) as store:
+            return store.snapshot(), f"against {wiring.database_of(settings)}"
+    except UnreachableError:
+        if settings.database:
+            raise
+        return State(), "on paper"

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of the traffic the controller governs and sees, from what was counted.
+
+The yardstick is what the hypervisor counted on each vNIC. *Controlled* are the bytes that also crossed a switch which
+the controller programs; *observed* those that it, or the native switch's own telemetry, reported. What is not
+controlled escaped; what is not observed is blind.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from anyvisor.model.condition import Condition
+from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
+from anyvisor.model.names import HostName, ObjectKey, PortName
+from anyvisor.model.plan import EscapingPair
+from anyvisor.model.state import State, StationReading, Telemetry, VnicReading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """Bytes of some vNICs and how many of them were controlled and observed."""
+
+    bytes: int = 0
+    controlled_bytes: int = 0
+    observed_bytes: int = 0
+    silent: int = 0
+    """Attached vNICs of which nothing was reported at all."""
+
+    @property
+    def controlled(self) -> float:
+        """0..1. Without any traffic nothing has escaped; a vNIC of which nobody reports counts as escaped."""
+        return _share(self.controlled_bytes, self.bytes, self.silent)
+
+    @property
+    def observed(self) -> float:
+        """0..1, likewise."""
+        return _share(self.observed_bytes, self.bytes, self.silent)
+
+    def plus(self, other: Share) -> Share:
+        """Both together."""
+        return Share(
+            bytes=self.bytes + other.bytes,
+            controlled_bytes=self.controlled_bytes + other.controlled_bytes,
+            observed_bytes=self.observed_bytes + other.observed_bytes,
+            silent=self.silent + other.silent,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostCoverage:
+    """One line of the overall view."""
+
+    host: HostName
+    hypervisor: Hypervisor
+    scheme: Scheme | None
+    vnics: int
+    attached: int
+    share: Share
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverallView:
+    """The controller's overall view, given back (draft section 5)."""
+
+    hosts: tuple[HostCoverage, ...]
+    escapes: tuple[EscapingPair, ...]
+    ports: Mapping[PortName, Share]
+
+    @property
+    def total(self) -> Share:
+        """All hosts together."""
+        total = Share()
+        for host in self.hosts:
+            total = total.plus(host.share)
+        return total
+
+
+def overall_view(state: State, telemetry: Telemetry, escapes: Iterable[EscapingPair]) -> OverallView:
+    """Put together what was decided, what agents report and what was counted."""
+    stations: defaultdict[PortName, list[StationReading]] = defaultdict(list)
+    for reading in telemetry.stations.values():
+        stations[reading.port].append(reading)
+    shares = {
+        port: port_share(telemetry.vnics.get(port), stations.get(port, ()), attached=_attached(state, port))
+        for port in state.attachments
+    }
+    by_host: defaultdict[HostName, list[PortName]] = defaultdict(list)
+    for port, attachment in state.attachments.items():
+        by_host[attachment.host].append(port)
+    hosts = tuple(_host(state, name, by_host.get(name, []), shares) for name in sorted(state.site.hosts))
+    return OverallView(hosts=hosts, escapes=tuple(escapes), ports=shares)
+
+
+def port_share(reading: VnicReading | None, stations: Iterable[StationReading], *, attached: bool) -> Share:
+    """What became of one vNIC's bytes.
+
+    Unicast frames of a station cross one chassis, so chassis add up. Flooded ones reach every chassis, so the largest
+    counts. No share exceeds the whole: the counters are not read in the same instant.
+    """
+    if reading is None:
+        return Share(silent=1 if attached else 0)
+    whole = reading.hypervisor.bytes
+    if reading.kind is AttachmentKind.EXTERNAL:
+        seen = list(stations)
+        through = sum(s.unicast.bytes for s in seen) + max((s.flooded.bytes for s in seen), default=0)
+    else:
+        through = reading.controlled.bytes
+    controlled = min(whole, through)
+    observed = min(whole, max(controlled, reading.native.bytes))
+    return Share(bytes=whole, controlled_bytes=controlled, observed_bytes=observed)
+
+
+def _attached(state: State, port: PortName) -> bool:
+    plugged = state.plugged.get(port)
+    return plugged is not None and plugged.device is not None
+
+
+def _host(
+    state: State, name: HostName, ports: Iterable[PortName], shares: Mapping[PortName, Share]
+) -> HostCoverage:
+    here = list(ports)
+    share = Share()
+    for port in here:
+        share = share.plus(shares[port])
+    known = state.hosts.get(name)
+    conditions = (
+        *(known.conditions if known is not None else ()),
+        *state.conditions.get(ObjectKey("host", name), ()),
+    )
+    if share.silent:
+        conditions = (
+            *conditions,
+            Condition(
+                kind="Telemetry",
+                true=False,
+                reason="Silent",
+                message=f"nothing was counted on {share.silent} attached vNICs; is the agent running?",
+            ),
+        )
+    return HostCoverage(
+        host=name,
+        hypervisor=state.site.hosts[name].hypervisor,
+        scheme=(known.carried or known.scheme) if known is not None else None,
+        vnics=len(here),
+        attached=sum(1 for port in here if _attached(state, port)),
+        share=share,
+        conditions=conditions,
+    )
+
+
+def _share(part: int, whole: int, silent: int) -> float:
+    if whole == 0:
+        return 0.0 if silent else 1.0
+    return part / whole
+
+
+def to_json(view: OverallView) -> dict[str, object]:
+    """The document of ``view --json``."""
+    return {
+        "hosts": [
+            {
+                "host": host.host,
+                "hypervisor": str(host.hypervisor),
+                "scheme": str(host.scheme) if host.scheme is not None else None,
+                "vnics": host.vnics,
+                "attached": host.attached,
+                "bytes": host.share.bytes,
+                "controlled": round(host.share.controlled, 6),
+                "observed": round(host.share.observed, 6),
+                "escaped": round(1 - host.share.controlled, 6),
+                "blind": round(1 - host.share.observed, 6),
+                "conditions": [str(condition) for condition in host.conditions],
+            }
+            for host in view.hosts
+        ],
+        "escapes": [
+            {
+                "host": pair.host,
+                "from": pair.source,
+                "to": pair.target,
+                "network": pair.network,
+                "why": pair.why,
+                "escaped_share": round(1 - view.ports[pair.source].controlled, 6)
+                if pair.source in view.ports
+                else None,
+            }
+            for pair in view.escapes
+        ],
+    }
