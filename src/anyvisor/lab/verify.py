@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carrying out checks with real packets, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from anyvisor.lab import vm
+from anyvisor.lab.checks import Check, Plan
+from anyvisor.lab.place import Place
+from anyvisor.lab.prober_client import Prober, part_names, probers
+from anyvisor.lab.progress import Say
+
+AT_ONCE = 96
+"""How many questions are open at the same time."""
+PATIENCE_SECONDS = 0.8
+"""How long one packet may take. The forbidden ones all wait that long."""
+ATTEMPTS = 5
+"""For what should pass: the first packet to a new tunnel peer is lost while its address is looked up."""
+ADDRESS_SECONDS = 30.0
+"""How long VMs are given to get their addresses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A check and what came of it. `detail` says more where the two differ."""
+
+    check: Check
+    allowed: bool
+    detail: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is as it should be."""
+        return self.allowed == self.check.expected.allow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All results. `duplicates` counts datagrams that arrived more than once, per (source, target)."""
+
+    results: tuple[Result, ...]
+    duplicates: Mapping[tuple[str, str], int]
+    seconds: float
+
+    @property
+    def failures(self) -> tuple[Result, ...]:
+        """The results that are not as they should be."""
+        return tuple(result for result in self.results if not result.passed)
+
+
+def verify(place: Place, plan: Plan, say: Say) -> Report:
+    """Carry out every check.
+
+    Raises:
+        UnreachableError: a prober does not answer.
+    """
+    return asyncio.run(_verify(place, plan, say))
+
+
+async def _verify(place: Place, plan: Plan, say: Say) -> Report:
+    begin = time.monotonic()
+    async with probers(place, part_names(plan.topology)) as lines:
+        examiner = _Examiner(place, lines)
+        addresses, others = _split(plan.checks)
+        results = await examiner.addresses(addresses)
+        missing = sum(not result.passed for result in results)
+        say(f"addresses: {len(results) - missing} of {len(results)} as decided")
+        results += await examiner.all_of(others)
+        duplicates = await examiner.duplicates()
+    return Report(results=tuple(results), duplicates=duplicates, seconds=time.monotonic() - begin)
+
+
+def _split(checks: Iterable[Check]) -> tuple[list[Check], list[Check]]:
+    addresses: list[Check] = []
+    others: list[Check] = []
+    for check in checks:
+        (addresses if check.proto in {"dhcp", "slaac"} else others).append(check)
+    return addresses, others
+
+
+class _Examiner:
+    def __init__(self, place: Place, lines: Mapping[str, Prober]) -> None:
+        self._place = place
+        self._lines = lines
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._numbers = count(1)
+        self._mark = f"{time.time_ns():x}"
+        self._sent: dict[str, Check] = {}
+        self._without_address: set[tuple[str, int]] = set()
+
+    async def addresses(self, checks: Iterable[Check]) -> list[Result]:
+        """Wait until every VM has the addresses it should have, or the time is up."""
+        open_checks = list(checks)
+        done: list[Result] = []
+        give_up = time.monotonic() + ADDRESS_SECONDS
+        while open_checks:
+            results = await asyncio.gather(*(self._has_address(check) for check in open_checks))
+            final = time.monotonic() > give_up
+            done += [result for result in results if result.passed or final]
+            open_checks = [result.check for result in results if not result.passed and not final]
+            if open_checks:
+                await asyncio.sleep(0.2)
+        # Whoever has no address is not asked again and again: each of those answers is known.
+        self._without_address = {
+            (result.check.source, result.check.version) for result in done if not result.passed
+        }
+        return done
+
+    async def _has_address(self, check: Check) -> Result:
+        if check.proto == "dhcp":
+            got = [vm.lease(self._place, check.source).get("ip", "")]
+        else:
+            got = list((await self._lines[check.source].ask("addresses"))["ipv6"])
+        there = check.address in got
+        found = ", ".join(filter(None, got)) or "none"
+        return Result(
+            check=check, allowed=there, detail="" if there else f"awaited {check.address}, found {found}"
+        )
+
+    async def all_of(self, checks: Iterable[Check]) -> list[Result]:
+        """Carry the checks out, at most `AT_ONCE` at a time."""
+        return list(await asyncio.gather(*(self._one(check) for check in checks)))
+
+    async def _one(self, check: Check) -> Result:
+        async with self._slots:
+            return await (self._forged(check) if check.proto == "spoof" else self._reached(check))
+
+    async def _reached(self, check: Check) -> Result:
+        lost = {(check.source, check.version), (check.target, check.version)} & self._without_address
+        attempts = ATTEMPTS if check.expected.allow and not lost else 1
+        why = ""
+        for attempt in range(attempts):
+            begin = time.monotonic()
+            answer = await self._ask(check)
+            if answer["ok"]:
+                return Result(check=check, allowed=True)
+            why = answer.get("why", "")
+            if attempt + 1 < attempts:
+                # What is refused at once ("network is unreachable") gets as much time as what is not answered.
+                await asyncio.sleep(max(0.0, PATIENCE_SECONDS - (time.monotonic() - begin)))
+        return Result(check=check, allowed=False, detail=why)
+
+    async def _ask(self, check: Check) -> dict[str, Any]:
+        details: dict[str, Any] = {
+            "to": check.address,
+            "token": self._token(check),
+            "timeout": PATIENCE_SECONDS,
+        }
+        if check.port is not None:
+            details["port"] = check.port
+        return await self._lines[check.source].ask(check.proto, **details)
+
+    def _token(self, check: Check) -> str:
+        token = f"{self._mark}-{next(self._numbers)}"
+        if check.proto == "udp":
+            self._sent[token] = check
+        return token
+
+    async def _forged(self, check: Check) -> Result:
+        honest = await self._honest(check)
+        if not honest:
+            return Result(check=check, allowed=True, detail="not even the sender's own address gets there")
+        tokens = [self._token(check) for _ in range(3)]
+        details: dict[str, Any] = {"to": check.address, "port": check.port, "source": check.posing}
+        for token in tokens:
+            await self._lines[check.source].ask("spoof", token=token, **details)
+        await asyncio.sleep(PATIENCE_SECONDS / 2)
+        often = (await self._lines[check.target].ask("seen", tokens=tokens))["often"]
+        return Result(check=check, allowed=any(often.values()), detail=f"sent as {check.posing}")
+
+    async def _honest(self, check: Check) -> bool:
+        for _ in range(ATTEMPTS):
+            details: dict[str, Any] = {
+                "to": check.address,
+                "port": check.port,
+                "timeout": PATIENCE_SECONDS,
+            }
+            if (await self._lines[check.source].ask("udp", token=self._token(check), **details))["ok"]:
+                return True
+        return False
+
+    async def duplicates(self) -> dict[tuple[str, str], int]:
+        """Datagrams that came more than once."""
+        by_target: dict[str, list[str]] = {}
+        for token, check in self._sent.items():
+            by_target.setdefault(check.target, []).append(token)
+        found: dict[tuple[str, str], int] = {}
+        for target, tokens in by_target.items():
+            often = (await self._lines[target].ask("seen", tokens=tokens))["often"]
+            for token, times in often.items():
+                if times > 1:
+                    check = self._sent[token]
+                    pair = (check.source, check.target)
+                    found[pair] = found.get(pair, 0) + times - 1
+        return found

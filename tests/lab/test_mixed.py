@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""KVM and ESXi hosts under one controller, through a vCenter: what was planned is what real packets do."""
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+import yaml
+
+from anyvisor.lab import down, report, session, topology_file, up
+from anyvisor.lab.esxi import centre
+from anyvisor.lab.place import Place
+from anyvisor.lab.progress import silent
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def wrong(found):
+    return [report.in_words(failure) for failure in found.failures]
+
+
+def eventually(what, true, seconds=40):
+    give_up = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < give_up, f"after {seconds} s still not: {what}"
+        time.sleep(0.2)
+
+
+class Mixed:
+    """The lab with a daemon at work in it."""
+
+    def __init__(self, place, product):
+        self.place, self.product = place, product
+        self.vcenter = centre.control(place)
+
+    def state(self):
+        return session.state_of(self.place)
+
+    def appliance(self, host):
+        key = next(one.key for one in self.vcenter.state().hosts if one.name == host)
+        return next(
+            vm.name for vm in self.vcenter.state().vms if vm.host == key and vm.name.startswith("av-")
+        )
+
+    def host_of(self, port):
+        return self.state().attachments[port].host
+
+    def ready(self, port):
+        return "Ready=true" in self.product.run("explain", port)
+
+
+@pytest.fixture(scope="module")
+def mixed(product_of, options):
+    place = Place(name=f"m{os.getpid()}")
+    up.up(place, topology_file.load("mixed"), options(), silent)
+    try:
+        product = product_of(place)
+        with serving(place):
+            product.apply("separation")
+            yield Mixed(place, product)
+    finally:
+        down.down(place)
+
+
+@contextmanager
+def serving(place):
+    """A daemon outside of the lab, as its operator's commands are: there the vCenter is reached."""
+    argv = [sys.executable, "-m", "anyvisor", "-v", "--database", place.database, "serve"]
+    with (place.folder / "anyvisord.log").open("w") as log, subprocess.Popen(argv, stderr=log) as running:
+        try:
+            yield
+        finally:
+            running.terminate()
+
+
+def test_every_packet_between_kvm_and_esxi_does_what_was_planned(mixed):
+    found = session.check(mixed.place, silent)
+
+    assert wrong(found) == []
+    assert found.duplicates == {}
+    hosts = {vm.host for vm in session.topology_of(mixed.place).vms}
+    assert {"kvm1", "kvm3", "esx1", "esx2", "esx3"} <= hosts
+
+
+def test_only_hosts_whose_own_switch_stayed_have_escapes(mixed):
+    shown = mixed.product.view()
+
+    ends = {mixed.host_of(pair[end]) for pair in shown["escapes"] for end in ("from", "to")}
+    assert ends == {"kvm3", "esx1"}
+    assert {host["host"]: host["scheme"] for host in shown["hosts"] if host["hypervisor"] == "esxi"} == {
+        "esx1": "separation",
+        "esx2": "appliance",
+        "esx3": "appliance",
+    }
+
+
+def test_a_dry_run_says_what_the_vcenter_would_get(mixed, tmp_path):
+    before = mixed.state()
+    path = mixed.place.site("separation")
+    site = yaml.safe_load(path.read_text())
+    site["ports"] = [port for port in site["ports"] if port["name"] != "web8"]
+    smaller = tmp_path / "site.yaml"
+    smaller.write_text(yaml.safe_dump(site))
+
+    nothing = mixed.product.run("apply", "--dry-run", "-f", str(path))
+    less = mixed.product.run("apply", "--dry-run", "-f", str(smaller))
+
+    assert "On vc1: nothing to do" in nothing
+    assert "back to where it was" in less
+    after = mixed.state()
+    assert (after.site, after.attachments, after.tags) == (before.site, before.attachments, before.tags)
+
+
+def test_each_vnic_behind_an_appliance_has_a_tag_of_its_own(mixed):
+    attachments = [a for a in mixed.state().attachments.values() if a.host in {"esx2", "esx3"}]
+
+    assert len(attachments) == 4
+    assert len({a.vlan for a in attachments}) == 4
+    assert len({a.switch for a in attachments}) == 1
+
+
+def test_bytes_are_counted_on_every_kind_of_host(mixed):
+    flows = [
+        session.flow(mixed.place, "web6", "web1", port=53),
+        session.flow(mixed.place, "web7", "web8", port=53),
+    ]
+    with session.measuring(mixed.place, *flows):
+        time.sleep(2)
+
+    eventually(
+        "bytes on esx1 and esx2", lambda: all(mixed.product.host(h)["bytes"] for h in ("esx1", "esx2"))
+    )
+    assert mixed.product.host("esx2")["controlled"] == 1.0
+    assert mixed.product.host("esx1")["observed"] == 1.0
+
+
+def test_a_vm_moves_under_load_and_is_filtered_where_it_arrives(mixed):
+    tag = mixed.state().attachments["web7"].vlan
+    flows = [session.flow(mixed.place, "web1", "web7"), session.flow(mixed.place, "web8", "web7")]
+
+    with session.measuring(mixed.place, *flows) as measured:
+        mixed.vcenter.vm("web7", move_to="esx3")
+        eventually("web7 on esx3", lambda: mixed.host_of("web7") == "esx3")
+        time.sleep(1)
+
+    for found in measured.outages:
+        assert found.longest_gap_ms < 5000, str(found)
+        assert found.duplicates == 0
+    assert mixed.state().attachments["web7"].vlan == tag
+    eventually("web7 ready", lambda: mixed.ready("web7"))
+    assert wrong(session.check(mixed.place, silent)) == []
+
+
+def test_while_its_appliance_is_dead_a_host_is_cut_off_and_comes_back_by_itself(mixed):
+    name = mixed.appliance("esx2")
+    flows = [session.flow(mixed.place, "web1", "db5"), session.flow(mixed.place, "web1", "web8")]
+
+    with session.measuring(mixed.place, *flows) as measured:
+        time.sleep(1)
+        mixed.vcenter.vm(name, power="dies")
+        time.sleep(6)
+
+    cut, other = measured.outages
+    assert cut.longest_gap_ms > 100
+    assert other.lost == 0
+    eventually("db5 reached again", lambda: not wrong_to(mixed, "db5"))
+
+
+def wrong_to(mixed, vm):
+    return [f for f in session.check(mixed.place, silent).failures if f.check.target == vm]

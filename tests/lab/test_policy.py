@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The product in the lab: what it plans and reports is what real packets do."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from anyvisor.lab import host, manifest, prober_client, process, report, session
+from anyvisor.lab.progress import silent
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(240)]
+SOON_SECONDS = 30
+
+
+def wrong(found):
+    return [report.in_words(failure) for failure in found.failures]
+
+
+def eventually(true):
+    give_up = time.monotonic() + SOON_SECONDS
+    while not true():
+        assert time.monotonic() < give_up
+        time.sleep(0.2)
+
+
+def kill(place, *daemons):
+    for one in manifest.read(place.manifest).processes:
+        if one.what in daemons and process.alive(one.pid, one.start):
+            os.kill(one.pid, signal.SIGKILL)
+
+
+def test_with_a_native_switch_every_packet_does_what_was_predicted(separated):
+    found = session.check(separated.place, silent)
+
+    assert wrong(found) == []
+    assert found.duplicates == {}
+    assert any(result.check.expected.escape for result in found.results)
+
+
+def test_the_view_names_who_talks_around_the_controller(separated):
+    pairs = {frozenset((pair["from"], pair["to"])) for pair in separated.view()["escapes"]}
+
+    assert pairs == {frozenset(("web4", "web5"))}
+
+
+def test_escaped_bytes_are_counted(separated):
+    before = separated.host("kvm3")["bytes"]
+
+    with session.measuring(separated.place, session.flow(separated.place, "web4", "web5", port=53)):
+        eventually(lambda: separated.host("kvm3")["bytes"] > before)
+
+    assert separated.host("kvm3")["escaped"] > 0
+
+
+def test_a_host_is_converted_while_its_machines_run(separated):
+    flows = [
+        session.flow(separated.place, "web4", "web5"),
+        session.flow(separated.place, "web4", "web1"),
+        session.flow(separated.place, "db1", "db3"),
+    ]
+
+    with session.measuring(separated.place, *flows) as measured:
+        separated.apply()
+
+    assert separated.host("kvm3")["scheme"] == "substitution"
+    assert separated.view()["escapes"] == []
+    for found in measured.outages:
+        assert found.longest_gap_ms < 10_000, str(found)
+        assert found.duplicates == 0
+    assert wrong(session.check(separated.place, silent)) == []
+
+
+def test_with_every_switch_programmed_every_packet_obeys_the_policy(converted):
+    found = session.check(converted.place, silent)
+
+    assert wrong(found) == []
+    assert found.duplicates == {}
+    assert not any(
+        result.check.expected.escape or result.check.expected.unenforced for result in found.results
+    )
+
+
+def test_applying_the_same_again_changes_nothing(converted):
+    converted.apply()
+
+    converted.run("plan", "-f", str(converted.place.site()), "--check", status=0)
+
+
+def test_machines_reach_each_other_with_every_anyvisor_process_dead(converted):
+    flows = [session.flow(converted.place, source, "web1") for source in ("web3", "web4")]
+
+    kill(converted.place, host.AGENT, "anyvisor-db")
+    with session.measuring(converted.place, *flows) as measured:
+        time.sleep(2)
+
+    assert [found.lost for found in measured.outages] == [0, 0]
+
+
+def test_a_prober_that_died_is_started_again(separated):
+    kill(separated.place, prober_client.PROBER)
+
+    assert wrong(session.check(separated.place, silent)) == []

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from anyvisor.errors import InputError
+from anyvisor.lab import topology_file
+from anyvisor.model.kinds import Scheme, SwitchKind
+
+
+def faults_of(text):
+    with pytest.raises(InputError) as caught:
+        topology_file.parse(text, source="t.yaml")
+    return {fault.place: fault.message for fault in caught.value.faults}
+
+
+@pytest.mark.parametrize("name", topology_file.packaged())
+def test_every_packaged_topology_is_without_mistakes(name):
+    topology = topology_file.load(name)
+
+    assert topology.name == name
+    assert topology.hosts
+
+
+@pytest.mark.parametrize("name", topology_file.packaged())
+def test_a_topology_that_was_written_is_read_back_the_same(name):
+    topology = topology_file.load(name)
+
+    assert topology_file.parse(topology_file.dump(topology), source="copy.yaml") == topology
+
+
+def test_the_default_lab_mixes_switches_and_has_enough_machines():
+    topology = topology_file.load()
+
+    assert {host.switch for host in topology.hosts} == {SwitchKind.OPENVSWITCH, SwitchKind.LINUX_BRIDGE}
+    assert len(topology.vms) >= 11
+    assert len(topology.vms_of("kvm3")) >= 3
+    assert topology.variants["separation"] == {"kvm3": Scheme.SEPARATION}
+
+
+def test_every_machine_of_the_default_lab_has_an_address_of_its_network():
+    topology = topology_file.load()
+    prefixes = {
+        network["name"]: [ip_network(subnet["cidr"]) for subnet in network["subnets"]]
+        for network in topology.site["networks"]
+    }
+
+    lost = [
+        (vm.name, ip)
+        for vm in topology.vms
+        for ip in vm.ips
+        if not any(ip_address(ip) in prefix for prefix in prefixes[vm.network])
+    ]
+
+    assert lost == []
+
+
+def test_all_mistakes_come_at_once_each_with_its_place():
+    faults = faults_of(
+        "hosts: [{name: fabric, ip: 1.2.3, switch: openvswitch, nics: []}]\n"
+        "vms: [{name: a, host: b, network: n, mac: 'x'}]\n"
+        "variants: {s: {h: separation}}\n"
+    )
+
+    assert set(faults) == {
+        "t.yaml: hosts[0].name",
+        "t.yaml: hosts[0].ip",
+        "t.yaml: hosts[0].nics",
+        "t.yaml: vms[0].mac",
+        "t.yaml: vms[0].host",
+        "t.yaml: vms[0].network",
+        "t.yaml: variants.s.h",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("vmz: []", "t.yaml: document", "vmz"),
+        (
+            "hosts: [{name: a, ip: 1.2.3.4, switch: vds9, nics: []}]",
+            "t.yaml: hosts[0].switch",
+            "one of openvswitch",
+        ),
+        (
+            "hosts: [{name: a, ip: 3, switch: openvswitch, nics: []}]",
+            "t.yaml: hosts[0].ip",
+            "3 is not a valid str",
+        ),
+        ("hosts: {a: b}", "t.yaml: hosts[0]", "a mapping is expected"),
+        ("underlay: {mtu: '1700'}", "t.yaml: underlay.mtu", "'1700' is not a valid int"),
+        ("a: [", "t.yaml", "expected the node content"),
+        ("- 3", "t.yaml", "a mapping is expected at the top"),
+        ("site: {networks: 4, ports: []}", "t.yaml: site.ports", "the rest is made from the lab"),
+    ],
+)
+def test_a_mistake_says_where_it_is_and_what_would_be_right(text, place, message):
+    assert message in faults_of(text)[place]
+
+
+def test_an_unknown_name_lists_those_there_are():
+    with pytest.raises(InputError) as caught:
+        topology_file.load("moon")
+
+    assert "kvm" in caught.value.faults[0].message
+
+
+def test_a_file_that_is_not_there_is_bad_input(tmp_path):
+    with pytest.raises(InputError) as caught:
+        topology_file.load(str(tmp_path / "none.yaml"))
+
+    assert "No such file" in caught.value.faults[0].message
