@@ -14,14 +14,17 @@ from anyvisor.codec.user_data import appliance_user_data
 from anyvisor.contracts.estate import EstateDriver
 from anyvisor.drivers.ovn.controller import OvnController
 from anyvisor.errors import AnyvisorError, RetryableError, TerminalError, UnreachableError
-from anyvisor.model.estate import Estate
+from anyvisor.model.estate import Estate, Health
 from anyvisor.model.names import HostName, ObjectKey
 from anyvisor.model.site import Controller, Manager, Site
-from anyvisor.model.state import State, Telemetry
+from anyvisor.model.state import Beat, State, Telemetry
+from anyvisor.ovsdb.beats import BeatStore
 from anyvisor.ovsdb.server import ensure_server
 from anyvisor.ovsdb.store import OvsdbStore
 from anyvisor.ovsdb.telemetry import TelemetryStore
-from anyvisor.planner.estate import ApplianceWish
+from anyvisor.planner import seats
+from anyvisor.planner.appliances import ApplianceWish, appliance_key
+from anyvisor.planner.vigil import Seat, seat_of
 from anyvisor.reconcile.attendant import Attendant
 from anyvisor.reconcile.engine import Engine, Outcome
 from anyvisor.reconcile.estate import EstateReconciler
@@ -30,6 +33,7 @@ from anyvisor.reconcile.preview import preview as find
 from anyvisor.reconcile.queue import KeyQueue
 from anyvisor.reconcile.runner import Runner
 from anyvisor.reconcile.tally import Tally
+from anyvisor.reconcile.vigil import Vigil, Witnesses
 from anyvisor.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -148,12 +152,37 @@ def open_works(
         for attendant in attendants:
             attendant.start()
             open_parts.callback(attendant.stop)
+        if attendants and settings is not None:
+            beats = LazyBeats(telemetry_of(settings))
+            open_parts.callback(beats.close)
+            vigil = _vigil(store, beats, attendants, queue.add)
+            vigil.start()
+            open_parts.callback(vigil.stop)
         yield Works(engine=engine, runner=runner, controller=controller)
+
+
+def _vigil(
+    store: OvsdbStore,
+    beats: LazyBeats,
+    attendants: tuple[Attendant, ...],
+    tell: Callable[[ObjectKey], None],
+) -> Vigil:
+    """Over the appliances of all managers."""
+
+    def healths() -> dict[Seat, Health]:
+        shown = {key: health for each in attendants for key, health in each.healths().items()}
+        return {seat: health for key, health in shown.items() if (seat := seat_of(key)) is not None}
+
+    witnesses = Witnesses(healths=healths, beats=beats)
+    return Vigil(store, witnesses, monotonic=time.monotonic, clock=time.time, tell=tell)
 
 
 def _tidy(controller: OvnController, store: OvsdbStore) -> None:
     try:
-        controller.tidy_chassis(store.snapshot().site.hosts.keys())
+        site = store.snapshot().site
+        controller.tidy_chassis(
+            [seats.chassis_name(host, number) for host in site.hosts for number in seats.numbers(site.policy)]
+        )
     except RetryableError as error:
         log.warning("stale chassis are left for now: %s", error)
 
@@ -217,19 +246,39 @@ class LazyReadings:
             self._store = None
 
 
-def appliance_wishes(state: State, hosts: Iterable[HostName]) -> dict[HostName, ApplianceWish]:
-    """How the appliances of these hosts are made; none where the operator makes them."""
+class LazyBeats:
+    """The signs of life in the telemetry database, connected to at the first question."""
+
+    def __init__(self, remote: str) -> None:
+        self._remote = remote
+        self._parts = ExitStack()
+        self._store: BeatStore | None = None
+
+    def __call__(self) -> tuple[Beat, ...]:
+        """The last one of each appliance; raises UnreachableError while the database does not answer."""
+        if self._store is None:
+            self._store = self._parts.enter_context(BeatStore(self._remote))
+        return self._store.read()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._parts.close()
+
+
+def appliance_wishes(state: State, hosts: Iterable[HostName]) -> dict[str, ApplianceWish]:
+    """How the appliances of these hosts are made, by `appliance_key`; none where the operator makes them."""
     policy = state.site.policy.appliance
     if policy is None:
         return {}
     networks = {"management": policy.management, "tunnel": policy.tunnel}
     return {
-        host: ApplianceWish(
+        appliance_key(host, number): ApplianceWish(
             template=policy.template,
             networks=networks,
-            user_data=appliance_user_data(state.site.hosts[host], policy),
+            user_data=appliance_user_data(state.site.hosts[host], policy, number),
         )
         for host in hosts
+        for number in seats.numbers(state.site.policy)
     }
 
 

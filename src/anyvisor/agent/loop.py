@@ -29,6 +29,7 @@ class AgentLoop:
         self._queue: KeyQueue[HostName] = KeyQueue()
         self._backoff: Backoff[HostName] = Backoff()
         self._stopping = threading.Event()
+        self._well = True
 
     def wake(self) -> None:
         """Look soon. From any thread."""
@@ -38,6 +39,10 @@ class AgentLoop:
         """End `run` after the look that is under way. From any thread, and from a signal handler."""
         self._stopping.set()
         self._queue.close()
+
+    def well(self) -> bool:
+        """Whether the last look went well. From any thread."""
+        return self._well
 
     @property
     def stopping(self) -> threading.Event:
@@ -61,8 +66,10 @@ class AgentLoop:
         except Exception:
             # A fault of ours must not end the agent: its host would stay as it is for good.
             log.exception("the look at %s failed", self._host)
+            self._well = False
             delay = self._backoff.after_failure(self._host)
         else:
+            self._well = error is None
             if error is None:
                 self._backoff.forget(self._host)
             else:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from anyvisor.agent.beating import beating
 from anyvisor.agent.daemons import CommandDaemons
 from anyvisor.agent.loop import AgentLoop, until_done
 from anyvisor.agent.memory import StateFolder
@@ -29,6 +30,7 @@ from anyvisor.model.names import Mac
 from anyvisor.netlink.host import HostNetwork
 from anyvisor.netlink.surroundings import Surroundings
 from anyvisor.ovsdb.store import OvsdbStore
+from anyvisor.planner.seats import FIRST, chassis_name
 from anyvisor.reconcile.chassis import ChassisReconciler, Ways
 from anyvisor.reconcile.conversion import Conversion, Grounds
 from anyvisor.reconcile.counting import Counting
@@ -61,6 +63,16 @@ def serve(settings: AgentSettings, loop: AgentLoop) -> None:
         if not until_done("database", lambda: _succeeds(store.start), loop.stopping):
             return
         log.info("the agent of %s is at work", settings.host)
+        if settings.appliance_trunk:
+            parts.enter_context(
+                beating(
+                    settings.telemetry or settings.database,
+                    settings.host,
+                    settings.appliance_number,
+                    every_seconds=settings.beat_seconds,
+                    well=loop.well,
+                )
+            )
         loop.run(agent.reconciler, store)
 
 
@@ -117,6 +129,7 @@ def assembled(settings: AgentSettings, store: Store, wake: Callable[[], None]) -
             ),
             measuring=parts.enter_context(_measuring(settings, memory, hypervisor, switch)),
             time_to_measure=every(settings.interval_seconds, time.monotonic),
+            number=settings.appliance_number,
         )
         yield Agent(reconciler=reconciler, conversion=conversion)
 
@@ -143,17 +156,20 @@ def _hypervisor(
 def _measuring(
     settings: AgentSettings, memory: StateFolder, hypervisor: HypervisorDriver, switch: LazySwitch
 ) -> Iterator[Measuring]:
-    sink = TelemetrySink(settings.telemetry or settings.database, settings.host)
+    number = settings.appliance_number if settings.appliance_trunk else None
+    chassis = chassis_name(settings.host, number or FIRST)
+    sink = TelemetrySink(settings.telemetry or settings.database, settings.host, chassis=chassis)
     openflow = OpenFlow.beside(settings.ovs)
     stations = Stations(openflow, lambda bridge: switch().uplinks(bridge)) if openflow is not None else None
     try:
         yield Measuring(
             settings.host,
-            Counting(settings.host, memory, time.time),
+            Counting(settings.host, memory, time.time, chassis=chassis),
             sink,
             # From inside an appliance the vNICs of its host cannot be seen; but no frame of theirs has another way.
             hypervisor=None if settings.appliance_trunk else hypervisor,
             stations=stations,
+            number=number,
         )
     finally:
         sink.close()
@@ -168,6 +184,7 @@ def _trunking(settings: AgentSettings, integration: Integration) -> Trunking | N
         bridge=settings.appliance_bridge,
         physical=settings.appliance_physical,
         tunnel_ip=settings.appliance_tunnel_ip or None,
+        number=settings.appliance_number,
     )
     return Trunking(integration, ground, datapath=settings.ovn_bridge_datapath)
 

@@ -17,6 +17,7 @@ from anyvisor.model.names import HostName
 
 DEFAULT_FILE = Path("/etc/anyvisor/anyvisor.toml")
 PREFIX = "ANYVISOR_"
+MOST_APPLIANCES = 8
 _FOREIGN = frozenset({"listen"})
 """Keys of `anyvisor.settings`, which shares the file."""
 
@@ -44,6 +45,10 @@ class AgentSettings:
     """``system`` (the kernel's) or ``netdev`` (in user space)."""
     appliance_trunk: str = ""
     """Set where this machine is the appliance of `host`: the card that carries a VLAN per vNIC."""
+    appliance_number: int = 1
+    """Which appliance of `host` this is; the first one speaks for the host."""
+    beat_seconds: float = 0.4
+    """How often an appliance gives a sign of life."""
     appliance_uplink: str = "eth0"
     appliance_bridge: str = "br-ex"
     """The Open vSwitch bridge that holds `appliance_uplink` and the tunnel address."""
@@ -145,6 +150,13 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _number(value: object) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not text.isdecimal() or not 1 <= int(text) <= MOST_APPLIANCES:
+        raise ValueError(f"must be a whole number from 1 to {MOST_APPLIANCES}, not {value!r}")
+    return int(text)
+
+
 def _one_of(*words: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if value not in words:
@@ -168,6 +180,8 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "stop_ovn_controller": _command,
     "ovn_bridge_datapath": _one_of("system", "netdev"),
     "appliance_trunk": _text,
+    "appliance_number": _number,
+    "beat_seconds": _seconds,
     "appliance_uplink": _text,
     "appliance_bridge": _text,
     "appliance_physical": _text,

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from anyvisor.errors import ConflictError
-from anyvisor.model.names import HostName
+from anyvisor.model.names import HostName, PortName
 from anyvisor.model.state import StationReading, VnicReading
 from anyvisor.ovsdb.telemetry import TelemetryStore
 
@@ -16,15 +16,22 @@ if TYPE_CHECKING:
 
 
 class TelemetrySink:
-    """Writes the readings of one host, and replicates these alone."""
+    """Writes the readings of one host, and replicates these alone. `chassis`: as what it counts stations."""
 
-    def __init__(self, remote: str, host: HostName) -> None:
+    def __init__(self, remote: str, host: HostName, *, chassis: HostName | None = None) -> None:
         self._remote = remote
         self._host = host
+        self._chassis = chassis or host
         self._store: TelemetryStore | None = None
 
-    def write(self, vnics: Iterable[VnicReading], stations: Iterable[StationReading]) -> None:
-        """Replace the readings of this host: those that are no longer named go.
+    def write(
+        self,
+        vnics: Iterable[VnicReading],
+        stations: Iterable[StationReading],
+        *,
+        spared: Collection[PortName] = (),
+    ) -> None:
+        """Replace the readings of this host: those that are no longer named go, but for the `spared`.
 
         Raises:
             UnreachableError: the telemetry database does not answer.
@@ -34,6 +41,7 @@ class TelemetrySink:
         present = store.read()
         stale = {port for port in present.vnics if port not in {v.port for v in wanted_vnics}}
         stale |= {port for _, port in present.stations if port not in {s.port for s in wanted_stations}}
+        stale -= set(spared)
         if stale:
             store.forget(stale)
         if not wanted_vnics and not wanted_stations:
@@ -47,7 +55,7 @@ class TelemetrySink:
 
     def _connected(self) -> TelemetryStore:
         if self._store is None:
-            store = TelemetryStore(self._remote, host=self._host)
+            store = TelemetryStore(self._remote, host=self._host, chassis=self._chassis)
             store.start()
             self._store = store
         return self._store

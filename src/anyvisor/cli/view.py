@@ -12,6 +12,7 @@ from anyvisor import wiring
 from anyvisor.cli.options import json_option, print_json, settings_of
 from anyvisor.cli.table import bad, dim, good, heading, note, octets, percent, table
 from anyvisor.planner.escape import escapes
+from anyvisor.planner.fallbacks import fallen_ports
 from anyvisor.planner.placement import site_in_place
 from anyvisor.settings import Settings
 from anyvisor.view.coverage import HostCoverage, OverallView, overall_view, to_json
@@ -52,7 +53,8 @@ def current_view(settings: Settings) -> OverallView:
         state = store.snapshot()
     telemetry = wiring.read_telemetry(settings)
     schemes = {name: known.carried or known.scheme for name, known in state.hosts.items()}
-    return overall_view(state, telemetry, escapes(site_in_place(state), schemes, at_most=_PAIRS))
+    found = escapes(site_in_place(state), schemes, at_most=_PAIRS, fallen=fallen_ports(state))
+    return overall_view(state, telemetry, found)
 
 
 def view_lines(shown: OverallView) -> Iterator[str]:

@@ -11,7 +11,7 @@ from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import Protocol
 from anyvisor.model.names import GroupName
 from anyvisor.model.network import ExternalGateway, Network, Router, Subnet
-from anyvisor.model.policy import AppliancePolicy, Floor, Policy, Preference
+from anyvisor.model.policy import AppliancePolicy, FailoverPolicy, Floor, Policy, Preference
 from anyvisor.model.port import Port
 from anyvisor.model.security import PortRange, Rule, SecurityGroup
 from anyvisor.model.site import Controller, Manager, Site
@@ -61,7 +61,7 @@ def _optional_text(draft: Draft, key: str) -> str | None:
 
 def _host(draft: Draft) -> Host:
     return Host(
-        **_without(draft, "switches", "nics", "facts", "tunnel_ip"),
+        **_without(draft, "switches", "nics", "facts", "tunnel_ip", "appliance_ips"),
         switches=tuple(
             NativeSwitch(**_without(item, "uplinks"), uplinks=_texts(item, "uplinks"))
             for item in _items(draft, "switches")
@@ -69,6 +69,7 @@ def _host(draft: Draft) -> Host:
         nics=tuple(Nic(**item.values) for item in _items(draft, "nics")),
         facts=_table(draft, "facts"),
         tunnel_ip=_optional_text(draft, "tunnel_ip"),
+        appliance_ips=_texts(draft, "appliance_ips"),
     )
 
 
@@ -85,7 +86,12 @@ def _policy(draft: Draft) -> Policy:
 def _appliance(draft: Draft | None) -> AppliancePolicy | None:
     if draft is None:
         return None
-    return AppliancePolicy(**_without(draft, "gateway"), gateway=_optional_text(draft, "gateway"))
+    failover = draft.get("failover")
+    return AppliancePolicy(
+        **_without(draft, "gateway", "failover"),
+        gateway=_optional_text(draft, "gateway"),
+        failover=FailoverPolicy(**failover.values) if failover else FailoverPolicy(),
+    )
 
 
 def _preference(draft: Draft | None, default: Preference) -> Preference:

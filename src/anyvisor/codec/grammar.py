@@ -6,7 +6,7 @@ from __future__ import annotations
 from anyvisor.codec import addresses, scalars
 from anyvisor.codec.document import Spot
 from anyvisor.codec.reading import Key, WrongError, list_of, object_of, shape, table_of
-from anyvisor.model.kinds import Direction, Hypervisor, NetworkKind, Protocol, Scheme, SwitchKind
+from anyvisor.model.kinds import Direction, Fallback, Hypervisor, NetworkKind, Protocol, Scheme, SwitchKind
 
 CONTROLLER_DRIVERS = ("ovn",)
 MANAGER_DRIVERS = ("libvirt", "vsphere", "xapi", "xl", "listed")
@@ -93,6 +93,7 @@ HOST = object_of(
         "nics": Key(list_of(NIC, "NICs")),
         "facts": Key(table_of(scalars.fact, scalars.text, "facts")),
         "tunnel_ip": Key(addresses.address),
+        "appliance_ips": Key(list_of(addresses.address, "addresses")),
         "ovsdb": Key(addresses.remote),
     },
     "a host",
@@ -105,6 +106,16 @@ FLOOR = object_of(
 
 PREFERENCE = object_of({"prefer": Key(_preference), "floor": Key(FLOOR)}, "a preference")
 
+FAILOVER = object_of(
+    {
+        "act": Key(scalars.truth),
+        "silence_seconds": Key(scalars.decimal(0.5, 3600)),
+        "return_seconds": Key(scalars.decimal(1, 86400)),
+        "budget": Key(scalars.whole(0, 100_000)),
+    },
+    "when an appliance counts as dead",
+)
+
 APPLIANCE = object_of(
     {
         "template": Key(scalars.text, required=True),
@@ -115,6 +126,8 @@ APPLIANCE = object_of(
         "gateway": Key(addresses.address),
         "physical": Key(scalars.name),
         "datapath": Key(scalars.one_of(("system", "netdev"), "a datapath")),
+        "count": Key(scalars.whole(1, 8)),
+        "failover": Key(FAILOVER),
     },
     "how appliances are made",
 )
@@ -147,6 +160,7 @@ NETWORK = object_of(
         "vlan": Key(addresses.vlan),
         "mtu": Key(scalars.whole(576, 65535)),
         "subnets": Key(list_of(SUBNET, "subnets")),
+        "fallback": Key(scalars.choice(Fallback, "a fallback")),
     },
     "a network",
 )

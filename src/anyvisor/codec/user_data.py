@@ -23,13 +23,14 @@ AGENT_FILE = "/etc/anyvisor/anyvisor.toml"
 NETWORK_FILE = "/etc/netplan/60-anyvisor.yaml"
 
 
-def appliance_user_data(host: Host, policy: AppliancePolicy) -> str:
-    """The document for the appliance of `host`. The same input gives the same text."""
+def appliance_user_data(host: Host, policy: AppliancePolicy, number: int = 1) -> str:
+    """The document for an appliance of `host`. The same input gives the same text."""
+    address = tunnel_address(host, number)
     document = {
-        "hostname": f"{host.name}-anyvisor",
+        "hostname": f"{host.name}-anyvisor" + (f"-{number}" if number > 1 else ""),
         "write_files": [
-            {"path": AGENT_FILE, "permissions": "0600", "content": _agent(host, policy)},
-            {"path": NETWORK_FILE, "permissions": "0600", "content": _network(host, policy)},
+            {"path": AGENT_FILE, "permissions": "0600", "content": _agent(host, policy, number, address)},
+            {"path": NETWORK_FILE, "permissions": "0600", "content": _network(policy, address)},
         ],
         "runcmd": [
             ["systemctl", "enable", "--now", "openvswitch-switch"],
@@ -41,25 +42,32 @@ def appliance_user_data(host: Host, policy: AppliancePolicy) -> str:
     return f"#cloud-config\n{text}"
 
 
-def _agent(host: Host, policy: AppliancePolicy) -> str:
-    settings = {
+def tunnel_address(host: Host, number: int) -> str | None:
+    """Where the host's appliance of that number tunnels from; None: DHCP says."""
+    listed = (host.tunnel_ip, *host.appliance_ips)
+    return listed[number - 1] if number <= len(listed) else None
+
+
+def _agent(host: Host, policy: AppliancePolicy, number: int, address: str | None) -> str:
+    settings: dict[str, str | int | None] = {
         "host": str(host.name),
+        "appliance_number": number if number > 1 else None,
         "database": policy.database,
         "appliance_trunk": TRUNK,
         "appliance_uplink": TUNNEL,
         "appliance_bridge": BRIDGE,
         "appliance_physical": policy.physical,
-        "appliance_tunnel_ip": host.tunnel_ip,
+        "appliance_tunnel_ip": address,
         "ovn_bridge_datapath": policy.datapath,
     }
     # A JSON string is a TOML basic string for every text that can stand here.
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items() if value)
 
 
-def _network(host: Host, policy: AppliancePolicy) -> str:
+def _network(policy: AppliancePolicy, address: str | None) -> str:
     bridge: dict[str, Any] = {"interfaces": [TUNNEL], "openvswitch": {}}
-    if host.tunnel_ip is not None:
-        bridge["addresses"] = [f"{host.tunnel_ip}/{policy.prefix_length}"]
+    if address is not None:
+        bridge["addresses"] = [f"{address}/{policy.prefix_length}"]
         if policy.gateway is not None:
             bridge["routes"] = [{"to": "default", "via": policy.gateway}]
     else:

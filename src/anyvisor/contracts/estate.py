@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from anyvisor.model.estate import CardId, Estate, EstateStep
+from anyvisor.model.estate import CardId, Estate, EstateStep, Health
 from anyvisor.model.names import HostName
 from anyvisor.model.vnic import Counters
 
@@ -34,6 +34,13 @@ class EstateDriver(Protocol):
 
     def counters(self, cards: Iterable[CardId]) -> Mapping[CardId, Counters]:
         """What the native switch counted on these cards, seen from the VM; a card it does not know is left out."""
+
+    def healths(self) -> Mapping[str, Health]:
+        """How our appliances stand, by key, as the watch heard last. From any thread, and it never blocks.
+
+        One of which nothing is known now (the manager does not answer, nobody watches) is left out. A VM that runs is
+        ``running``, whether or not it has booted.
+        """
 
     def missing_rights(self) -> tuple[str, ...]:
         """The rights that we need and do not have, in the manager's own words; empty if all are there."""

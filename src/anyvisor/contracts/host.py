@@ -134,8 +134,15 @@ class Daemons(Protocol):
 class ReadingSink(Protocol):
     """Where counters go."""
 
-    def write(self, vnics: Iterable[VnicReading], stations: Iterable[StationReading]) -> None:
-        """Replace the readings of this host: those that are no longer named go.
+    def write(
+        self,
+        vnics: Iterable[VnicReading],
+        stations: Iterable[StationReading],
+        *,
+        spared: Collection[PortName] = (),
+    ) -> None:
+        """Replace the readings of this host: those that are no longer named go, but for the `spared`, which somebody
+        else takes.
 
         Raises:
             UnreachableError: the telemetry database does not answer; the next reading has it all.

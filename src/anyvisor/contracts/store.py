@@ -12,7 +12,7 @@ from anyvisor.model.condition import Condition
 from anyvisor.model.kinds import Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.site import Site
-from anyvisor.model.state import Placement, Plugged, PortState, State, Tag
+from anyvisor.model.state import Duty, Placement, Plugged, PortState, State, Tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,8 @@ class Decision:
     placements: Mapping[PortName, Placement | None] = field(default_factory=dict)
     cards: Mapping[PortName, str | None] = field(default_factory=dict)
     """Of attachments that are there the vNIC that is plugged where it belongs."""
+    duties: Mapping[HostName, Mapping[int, Duty]] = field(default_factory=dict)
+    """Per host all that is to be said of its appliances; what is not named goes."""
     conditions: Mapping[ObjectKey, tuple[Condition, ...]] = field(default_factory=dict)
     applied: int | None = None
 
@@ -37,12 +39,16 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostReport:
-    """What the agent of one host says, to be written in one transaction. `Plugged.card` is not the agent's to say."""
+    """What the agent of one host says, to be written in one transaction. `Plugged.card` is not the agent's to say.
+
+    Of several appliances of a host the first speaks for the host; the others (`partial`) only say what they plugged.
+    """
 
     host: HostName
     carried: Scheme | None
     conditions: tuple[Condition, ...] = ()
     plugged: Mapping[PortName, Plugged] = field(default_factory=dict)
+    partial: bool = False
 
 
 class Store(Protocol):

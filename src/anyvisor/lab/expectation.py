@@ -17,6 +17,7 @@ from anyvisor.model.security import Rule
 from anyvisor.model.site import Site
 from anyvisor.model.state import State
 from anyvisor.planner import escape, reach
+from anyvisor.planner.fallbacks import fallen_ports
 from anyvisor.planner.placement import site_in_place
 
 Ask: TypeAlias = Callable[[Site], reach.Reach]
@@ -29,6 +30,8 @@ class Picture:
     site: Site
     schemes: Mapping[HostName, Scheme | None]
     addresses: Mapping[PortName, tuple[str, ...]]
+    fallen: frozenset[PortName] = frozenset()
+    """Ports behind a native switch for as long as no appliance of their host serves."""
 
 
 def picture_of(state: State) -> Picture:
@@ -37,6 +40,7 @@ def picture_of(state: State) -> Picture:
         site=site_in_place(state),
         schemes={name: host.carried or host.scheme for name, host in state.hosts.items()},
         addresses={name: port.addresses for name, port in state.ports.items()},
+        fallen=fallen_ports(state),
     )
 
 
@@ -57,7 +61,7 @@ class Expectation:
 
     def __init__(self, picture: Picture) -> None:
         self._picture = picture
-        members = escape.stations(picture.site, picture.schemes)
+        members = escape.stations(picture.site, picture.schemes, picture.fallen)
         self._native = frozenset(station.port for stations in members.values() for station in stations)
         self._as_enforced = {
             (egress, ingress): enforced(picture.site, egress=egress, ingress=ingress)

@@ -77,6 +77,8 @@ def _host(topology: Topology, host: LabHost, scheme: Scheme | None) -> dict[str,
     entry |= {key: value for key in ("version", "cluster") if (value := getattr(host, key))}
     if scheme in {None, Scheme.APPLIANCE} or not host.is_esxi:
         entry["tunnel_ip"] = host.ip
+    if host.appliance_ips:
+        entry["appliance_ips"] = list(host.appliance_ips)
     entry |= {"switches": [{**native, "uplinks": [host.nics[0].name]}], "nics": nics}
     facts = {**({"edition": host.edition, "vcenter": True} if host.is_esxi else {}), **host.facts}
     if facts:

@@ -59,6 +59,8 @@ class LabHost:
     """Pinned in the site file."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """More facts for the site file."""
+    appliance_ips: tuple[str, ...] = ()
+    """What the second appliance and those after it tunnel with."""
 
     @property
     def is_esxi(self) -> bool:

@@ -27,6 +27,8 @@ class Attachment:
     """The native switch that carries `vlan`; None where OVS itself is the switch."""
     staged: HostName | None = None
     """The host that a migration under way leads to: everything is laid there already."""
+    appliance: int = 1
+    """Which appliance of the host serves it, where one does. All of them lay the way; the controller binds one."""
 
     def __post_init__(self) -> None:
         if self.vlan is not None and not 1 <= self.vlan <= 4094:

@@ -57,6 +57,8 @@ class Host:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     tunnel_ip: str | None = None
     """Underlay address for Geneve; None lets the agent take the address that routes to the controller."""
+    appliance_ips: tuple[str, ...] = ()
+    """Underlay addresses of the host's second appliance and those after it; `tunnel_ip` is the first one's."""
     ovsdb: str | None = None
     """OVSDB remote of the host's Open vSwitch (``ssl:…``, ``tcp:…``, ``unix:…``) where no agent runs there."""
     manager: str | None = None

@@ -69,6 +69,17 @@ class NetworkKind(StrEnum):
     VLAN = "vlan"
 
 
+class Fallback(StrEnum):
+    """What becomes of a network's vNICs behind an appliance that died."""
+
+    CLOSED = "closed"
+    """They are cut off until that appliance serves again."""
+    STANDBY = "standby"
+    """Another appliance of their host takes them over; without one they are cut off."""
+    OPEN = "open"
+    """The same; but without another appliance they fall back to their network's VLAN on the native switch: escaped."""
+
+
 class Direction(StrEnum):
     """Seen from the VM: ingress is what it receives."""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from anyvisor.model.kinds import NetworkKind
+from anyvisor.model.kinds import Fallback, NetworkKind
 from anyvisor.model.names import NetworkName, RouterName
 
 
@@ -50,6 +50,8 @@ class Network:
     mtu: int | None = None
     """None: what the scheme and the underlay leave over."""
     subnets: tuple[Subnet, ...] = ()
+    fallback: Fallback = Fallback.CLOSED
+    """What becomes of its vNICs when their host's appliance dies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

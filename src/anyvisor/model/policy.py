@@ -35,11 +35,28 @@ class Preference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailoverPolicy:
+    """When an appliance counts as dead, and what may be done about it.
+
+    Two witnesses must agree: the manager, that its VM is off or out of reach; and the appliance itself, by its silence.
+    """
+
+    act: bool = True
+    """False: alarm only; nothing is ever moved."""
+    silence_seconds: float = 1.2
+    """Longer than this without a sign of life, and it counts as silent."""
+    return_seconds: float = 30.0
+    """How long both witnesses must find it alive before it serves again."""
+    budget: int = 2
+    """At most so many hosts are acted on at a time. More at once is rather a fault of ours, or of the network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppliancePolicy:
     """How appliances are made. `template`, `management` and `tunnel` are names in their manager.
 
-    `database` is the Anyvisor database as an appliance reaches it. An appliance's tunnel address is its host's
-    `tunnel_ip`, with this `prefix_length`; without one it asks by DHCP.
+    `database` is the Anyvisor database as an appliance reaches it. The tunnel addresses of a host's appliances are its
+    `tunnel_ip` and its `appliance_ips`, with this `prefix_length`; one without asks by DHCP.
     """
 
     template: str
@@ -51,6 +68,9 @@ class AppliancePolicy:
     physical: str | None = None
     """The physical network that the tunnel card is cabled to; None: it carries tunnels alone."""
     datapath: str = "system"
+    count: int = 1
+    """Appliances per host. They share its vNICs and stand in for each other."""
+    failover: FailoverPolicy = field(default_factory=FailoverPolicy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

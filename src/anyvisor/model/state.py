@@ -15,6 +15,19 @@ from anyvisor.model.vnic import Counters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    """What was found about one appliance of a host, where it is worth saying: one that simply serves has none."""
+
+    out: bool
+    """It does not serve: the vNICs of networks that may fall back have been given to others."""
+    since: int
+    """Seconds since the epoch."""
+    reason: str
+    """``Dead``, ``Returning``, ``Doubted``, ``OverBudget``, ``AlarmOnly``."""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostState:
     """What was decided for a host and what is in force there."""
 
@@ -24,6 +37,13 @@ class HostState:
     """In force, as the host's agent reports; None until one has."""
     conditions: tuple[Condition, ...] = ()
     """Written by the agent: ``AgentReady``, ``ChassisReady``, ``Converted``."""
+    duties: Mapping[int, Duty] = field(default_factory=dict)
+    """By the number of the appliance; written by anyvisord."""
+
+    @property
+    def out(self) -> frozenset[int]:
+        """The appliances that do not serve."""
+        return frozenset(number for number, duty in self.duties.items() if duty.out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +141,16 @@ class StationReading:
     unicast: Counters
     flooded: Counters = field(default_factory=Counters)
     updated: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """A sign of life of one appliance: `count` grows with each. `well` is False while its last look failed."""
+
+    host: HostName
+    number: int
+    count: int
+    well: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from anyvisor.codec import canonical
 from anyvisor.model.host import Host, NativeSwitch, Nic
-from anyvisor.model.kinds import Hypervisor, NetworkKind, Scheme
+from anyvisor.model.kinds import Fallback, Hypervisor, NetworkKind, Scheme
 from anyvisor.model.names import (
     GroupName,
     HostName,
@@ -65,6 +65,7 @@ def _host_cells(host: Host) -> Cells:
         "nics": cells.documents(host.nics),
         "facts": cells.facts_cell(host.facts),
         "tunnel_ip": host.tunnel_ip,
+        "appliance_ips": cells.sequence(host.appliance_ips),
         "ovsdb": host.ovsdb,
         "manager": host.manager,
     }
@@ -81,6 +82,7 @@ def _host(row: Row) -> Host:
         nics=cells.values(row, "nics", Nic),
         facts=cells.facts(row, "facts"),
         tunnel_ip=columns.one(row, "tunnel_ip"),
+        appliance_ips=cells.texts(row, "appliance_ips"),
         ovsdb=columns.one(row, "ovsdb"),
         manager=columns.one(row, "manager"),
     )
@@ -100,6 +102,7 @@ def _network_cells(network: Network) -> Cells:
         "vlan": network.vlan,
         "mtu": network.mtu,
         "subnets": cells.documents(network.subnets),
+        "fallback": None if network.fallback is Fallback.CLOSED else network.fallback.value,
     }
 
 
@@ -111,6 +114,7 @@ def _network(row: Row) -> Network:
         vlan=columns.one(row, "vlan"),
         mtu=columns.one(row, "mtu"),
         subnets=cells.values(row, "subnets", Subnet),
+        fallback=Fallback(columns.one(row, "fallback") or Fallback.CLOSED),
     )
 
 

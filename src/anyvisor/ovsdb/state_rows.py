@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from anyvisor.codec import canonical
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import HostName, Mac, NetworkName, PortName, SwitchName
-from anyvisor.model.state import HostState, Placement, Plugged, PortState, Tag
+from anyvisor.model.state import Duty, HostState, Placement, Plugged, PortState, Tag
 from anyvisor.ovsdb import cells, columns
 from anyvisor.ovsdb.cells import Cells
 from anyvisor.ovsdb.intent_rows import scheme
@@ -15,12 +18,14 @@ from anyvisor.ovsdb.replica import Row
 DECIDED = {
     "Global": frozenset({"applied", "conditions"}),
     "Manager": frozenset({"conditions"}),
-    "Host": frozenset({"scheme", "conditions"}),
+    "Host": frozenset({"scheme", "duties", "conditions"}),
     "Network": frozenset({"conditions"}),
     "Router": frozenset({"conditions"}),
     "Security_Group": frozenset({"conditions"}),
     "Port": frozenset({"hwaddr", "addresses", "placed", "moving_to", "conditions"}),
-    "Attachment": frozenset({"port", "host", "kind", "network", "mac", "vlan", "switch", "staged", "card"}),
+    "Attachment": frozenset(
+        {"port", "host", "kind", "network", "mac", "vlan", "switch", "staged", "appliance", "card"}
+    ),
     "Tag": frozenset({"scope", "vlan", "holder", "released"}),
 }
 """Columns that anyvisord writes, per table."""
@@ -38,7 +43,15 @@ def host_state(row: Row) -> HostState:
         scheme=scheme(row, "scheme"),
         carried=scheme(row, "carried"),
         conditions=cells.conditions(row, "agent_conditions"),
+        duties={
+            number: canonical.decode(Duty, text) for number, text in columns.mapping(row, "duties").items()
+        },
     )
+
+
+def duties_cells(duties: Mapping[int, Duty]) -> Cells:
+    """The column for what was found about a host's appliances."""
+    return {"duties": {number: canonical.encode(duty) for number, duty in sorted(duties.items())}}
 
 
 def port_state(row: Row) -> PortState | None:
@@ -82,6 +95,7 @@ def attachment(row: Row) -> Attachment:
         vlan=columns.one(row, "vlan"),
         switch=None if switch is None else SwitchName(switch),
         staged=None if staged is None else HostName(staged),
+        appliance=columns.one(row, "appliance") or 1,
     )
 
 
@@ -96,6 +110,7 @@ def attachment_cells(attachment: Attachment) -> Cells:
         "vlan": attachment.vlan,
         "switch": attachment.switch,
         "staged": attachment.staged,
+        "appliance": None if attachment.appliance == 1 else attachment.appliance,
     }
 
 

@@ -71,6 +71,8 @@ class StoreWrites:
         """Write the columns of anyvisord."""
         for host, scheme in decision.schemes.items():
             self._update("Host", host, {"scheme": scheme.value if scheme is not None else None}, scheme)
+        for host, duties in decision.duties.items():
+            self._update("Host", host, state_rows.duties_cells(duties), None)
         for port, state in decision.ports.items():
             self._update("Port", port, state_rows.port_state_cells(state), state)
         for port, attachment in decision.attachments.items():
@@ -143,8 +145,9 @@ class StoreWrites:
                 f"the intent has no host {report.host}",
                 hint="add it to the site file, or correct the agent's `host`",
             )
-        carried = report.carried.value if report.carried is not None else None
-        cells.put(row, {"carried": carried, "agent_conditions": cells.conditions_cell(report.conditions)})
+        if not report.partial:
+            carried = report.carried.value if report.carried is not None else None
+            cells.put(row, {"carried": carried, "agent_conditions": cells.conditions_cell(report.conditions)})
         for port, plugged in report.plugged.items():
             attachment = self._picture.row("Attachment", port)
             if attachment is not None:

@@ -20,16 +20,23 @@ _COUNTERS = ("tx_bytes", "rx_bytes", "tx_packets", "rx_packets")
 
 
 class TelemetryStore:
-    """Writes of an agent, reads of a view. `host` replicates the readings that this host takes alone."""
+    """Writes of an agent, reads of a view. `host` replicates the readings that this host takes alone, as `chassis`."""
 
-    def __init__(self, remote: str, *, host: HostName | None = None, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        remote: str,
+        *,
+        host: HostName | None = None,
+        chassis: HostName | None = None,
+        timeout_seconds: float = 30.0,
+    ) -> None:
         self._connection = Connection(
             remote,
             schema_name=DATABASE,
             tables={"Vnic": (), "Station": ()},
             conditions=None
             if host is None
-            else {"Vnic": [["host", "==", host]], "Station": [["chassis", "==", host]]},
+            else {"Vnic": [["host", "==", host]], "Station": [["chassis", "==", chassis or host]]},
             timeout_seconds=timeout_seconds,
         )
 

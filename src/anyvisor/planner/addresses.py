@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from anyvisor.errors import TerminalError
@@ -143,3 +144,17 @@ def _usable(prefix: IPv4Network | IPv6Network) -> tuple[int, int]:
     if last <= 1:
         return 0, last
     return 1, last - 1 if prefix.version == 4 else last
+
+
+def address_by_name(name: str, subnet: Subnet, taken: Collection[str | None]) -> str | None:
+    """An IPv4 address of the subnet that follows from a name: it needs no memory, and moves only if it is taken.
+
+    None where none of the first 4096 that the name leads to is free.
+    """
+    span = subnet.prefix.num_addresses - 2
+    start = int.from_bytes(hashlib.blake2s(name.encode(), digest_size=4).digest(), "big")
+    for step in range(min(span, 4096)):
+        address = str(ip_address(int(subnet.prefix.network_address) + 1 + (start + step) % span))
+        if address not in taken:
+            return address
+    return None

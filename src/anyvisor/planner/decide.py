@@ -20,13 +20,14 @@ from anyvisor.model.plan import HostPlan
 from anyvisor.model.policy import Floor
 from anyvisor.model.port import Port
 from anyvisor.model.state import PortState, State, Tag
+from anyvisor.planner import seats
 from anyvisor.planner.addresses import AddressPool, addresses_of
 from anyvisor.planner.allocate import NATIVE_SCOPE, TagPool, physical_scope, release, take
 from anyvisor.planner.availability import missing
 from anyvisor.planner.choose import choose
 from anyvisor.planner.fleet import Fleet
 from anyvisor.planner.inner import FIRST_TAG, LAST_TAG, InnerPlace, inner_place
-from anyvisor.planner.logical import first_address, kind_on_host
+from anyvisor.planner.logical import first_address, kind_of_port
 from anyvisor.planner.mac import mac_of
 from anyvisor.planner.paper import choices
 
@@ -288,7 +289,7 @@ class Decider:
     def _attachment(self, port: Port, settled: PortState, decided: Decided) -> Attachment | None:
         if port.host is None or self._fleet.scheme_in_force(port.host) is None:
             return None
-        kind = kind_on_host(self._fleet, port.host)
+        kind = kind_of_port(self._fleet, port.name)
         if kind is AttachmentKind.VLAN_ACCESS:
             return self._behind_trunk(port, settled, decided)
         segment = self._fleet.segment_of(port.network) if kind is AttachmentKind.EXTERNAL else None
@@ -318,6 +319,7 @@ class Decider:
             vlan=tag.vlan,
             switch=place.switch,
             staged=self._staged(port, place),
+            appliance=self._fleet.appliance_of(port.name, host.name) or seats.FIRST,
         )
 
     def _staged(self, port: Port, place: InnerPlace) -> HostName | None:

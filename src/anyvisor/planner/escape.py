@@ -9,7 +9,7 @@ The cost grows with ports and pairs found, not with hosts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import combinations, islice
 from typing import NamedTuple
 
@@ -35,11 +35,15 @@ class Station(NamedTuple):
     host: HostName
 
 
-def stations(site: Site, schemes: Schemes) -> dict[NetworkName, tuple[Station, ...]]:
-    """The ports behind native switches, per network, in the order of their names."""
+def stations(
+    site: Site, schemes: Schemes, fallen: Collection[PortName] = ()
+) -> dict[NetworkName, tuple[Station, ...]]:
+    """The ports behind native switches, per network, in the order of their names. `fallen` are there for a while only,
+    because no appliance of their host serves.
+    """
     found: defaultdict[NetworkName, list[Station]] = defaultdict(list)
     for port in site.ports.values():
-        if port.host is not None and schemes.get(port.host) in NATIVE:
+        if port.host is not None and (schemes.get(port.host) in NATIVE or port.name in fallen):
             found[port.network].append(Station(port.name, port.host))
     return {network: tuple(sorted(found[network])) for network in sorted(found)}
 
@@ -71,21 +75,23 @@ def escapes_of_port(
             )
 
 
-def escapes(site: Site, schemes: Schemes, at_most: int | None = None) -> tuple[EscapingPair, ...]:
+def escapes(
+    site: Site, schemes: Schemes, at_most: int | None = None, *, fallen: Collection[PortName] = ()
+) -> tuple[EscapingPair, ...]:
     """Every pair of the site, network by network; no more than `at_most`, where that is given."""
     pairs = (
         pair
-        for network, members in stations(site, schemes).items()
+        for network, members in stations(site, schemes, fallen).items()
         for pair in escapes_of_network(network, members)
     )
     return tuple(islice(pairs, at_most))
 
 
-def escape_groups(site: Site, schemes: Schemes) -> tuple[EscapeGroup, ...]:
+def escape_groups(site: Site, schemes: Schemes, fallen: Collection[PortName] = ()) -> tuple[EscapeGroup, ...]:
     """The same, as one group per network: all pairs are named in space that grows with the ports alone."""
     return tuple(
         EscapeGroup(network=network, ports=tuple(member.port for member in members))
-        for network, members in stations(site, schemes).items()
+        for network, members in stations(site, schemes, fallen).items()
         if len(members) > 1
     )
 
@@ -111,14 +117,17 @@ def unenforced_of_port(
     return tuple(Unenforced(rule=rule, port=port.name, why=why) for rule in rules_of_port(port, groups))
 
 
-def unenforced(site: Site, schemes: Schemes) -> tuple[Unenforced, ...]:
+def unenforced(site: Site, schemes: Schemes, fallen: Collection[PortName] = ()) -> tuple[Unenforced, ...]:
     """The same for every port of the site, in the order of the ports' names."""
     return tuple(
         rule
         for port in sorted(site.ports.values(), key=lambda port: port.name)
         if port.host is not None and port.host in site.hosts
         for rule in unenforced_of_port(
-            port, site.hosts[port.host], schemes.get(port.host), site.security_groups
+            port,
+            site.hosts[port.host],
+            Scheme.SEPARATION if port.name in fallen else schemes.get(port.host),
+            site.security_groups,
         )
     )
 

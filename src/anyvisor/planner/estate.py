@@ -14,28 +14,23 @@ from typing import TypeAlias
 
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import (
-    Appliance,
     Card,
     CardId,
-    Deploy,
     DropGroup,
     Estate,
     EstateStep,
-    Fence,
     Giveback,
     Group,
-    Health,
     InnerSwitch,
     MakeGroup,
     MakeSwitch,
     Plugin,
-    Remove,
-    Start,
 )
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
 from anyvisor.model.names import HostName, PortName
 from anyvisor.model.state import Tag
+from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps
 from anyvisor.planner.facts import traits
 from anyvisor.planner.inner import (
     InnerPlace,
@@ -53,15 +48,6 @@ _TOO_OLD_TO_LEARN = (6, 6, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApplianceWish:
-    """How the appliance of a host is made; `networks` as in `Deploy`. `user_data` is cloud-init's."""
-
-    template: str
-    networks: Mapping[str, str]
-    user_data: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What the hosts of one manager should look like. `ready` are the ports whose far side is laid."""
 
@@ -72,7 +58,10 @@ class Wanted:
     vms: Mapping[PortName, str | None]
     """The VM that the site names per port, where two cards have one MAC."""
     ready: frozenset[PortName]
-    appliances: Mapping[HostName, ApplianceWish] = field(default_factory=dict)
+    appliances: Mapping[str, ApplianceWish] = field(default_factory=dict)
+    """By `appliance_key`; none where the operator makes them."""
+    out: frozenset[str] = frozenset()
+    """Appliances that do not serve: one that comes back stays fenced until it does."""
     elsewhere: frozenset[str] = frozenset()
     """Keys of groups of attachments on hosts that the manager does not show now: nobody touches those."""
     missing: tuple[HostName, ...] = ()
@@ -124,7 +113,7 @@ def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:
     steps = (
         *_switch_steps(wanted, estate),
         *making,
-        *_appliance_steps(wanted, estate),
+        *appliance_steps(_keeping(wanted), estate),
         *(
             Plugin(card=card, switch=groups[port].switch, group=groups[port].name)
             for port, card in sorted(plugs.items())
@@ -213,6 +202,17 @@ def _switch_steps(wanted: Wanted, estate: Estate) -> Iterator[EstateStep]:
             yield MakeSwitch(switch=InnerSwitch(name=place.switch, kind=place.kind, hosts=everybody))
 
 
+def _keeping(wanted: Wanted) -> Keeping:
+    return Keeping(
+        owner=wanted.owner,
+        hosts=wanted.hosts,
+        places=_places(wanted),
+        attachments=tuple(wanted.attachments.values()),
+        wishes=wanted.appliances,
+        out=wanted.out,
+    )
+
+
 # --- groups -----------------------------------------------------------------------------------------------------------
 
 
@@ -298,57 +298,6 @@ def _wire(group: Group) -> tuple[str, str, int | None]:
 
 def _identity(group: Group) -> _Identity:
     return (group.switch, group.host or "", group.name)
-
-
-# --- appliances -------------------------------------------------------------------------------------------------------
-
-
-def _appliance_steps(wanted: Wanted, estate: Estate) -> Iterator[EstateStep]:
-    for host, place in _places(wanted).items():
-        wish = wanted.appliances.get(host)
-        key = appliance_key(host)
-        there = estate.appliances.get(key)
-        if there is None:
-            if wish is not None:
-                yield _deployment(wanted.owner, key, host, place, wish)
-        else:
-            yield from _kept(key, there, wish)
-    served = {appliance_key(host) for host in _places(wanted)}
-    busy = {a.host for a in wanted.attachments.values() if a.kind is AttachmentKind.VLAN_ACCESS}
-    behind = {g.switch for g in estate.groups.values() if not g.trunk and g.switch in estate.switches}
-    for key, left in sorted(estate.appliances.items()):
-        # The last vNIC leaves before the appliance does; one of a host that nobody knows is nobody's to remove.
-        if key in served or left.host not in wanted.hosts or left.host in busy:
-            continue
-        if inner_place(wanted.hosts[left.host], wanted.owner).switch not in behind:
-            yield Remove(key=key)
-
-
-def _kept(key: str, there: Appliance, wish: ApplianceWish | None) -> Iterator[EstateStep]:
-    if wish is None:
-        return
-    if there.health is Health.OFF:
-        yield Start(key=key)
-    elif there.health is Health.RUNNING and not there.trunk_connected:
-        yield Fence(key=key, off=False)
-
-
-def _deployment(owner: str, key: str, host: HostName, place: InnerPlace, wish: ApplianceWish) -> Deploy:
-    return Deploy(
-        key=key,
-        vm=f"av-{owner[:8]}-{host}",
-        host=host,
-        template=wish.template,
-        user_data=wish.user_data,
-        switch=place.switch,
-        trunk_group=trunk_name(place),
-        networks=wish.networks,
-    )
-
-
-def appliance_key(host: HostName, number: int = 1) -> str:
-    """What an appliance is called among those of the estate."""
-    return f"{host}/{number}"
 
 
 # --- what goes --------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -16,6 +16,7 @@ from anyvisor.model.port import Port
 from anyvisor.model.site import Site
 from anyvisor.model.state import HostState, State
 from anyvisor.planner.escape import NATIVE, Station, escapes_of_port, rules_of_port, unenforced_of_port
+from anyvisor.planner.fallbacks import duty_conditions, fallen_ports
 from anyvisor.planner.paper import host_to_json, pair_to_json, unenforced_to_json
 from anyvisor.planner.schemes import SCHEMES, Load, attachment_kind
 
@@ -115,7 +116,11 @@ class PortExplanation:
 def explain_host(plan: HostPlan, state: State) -> HostExplanation:
     """Why the host has its scheme, with what its agent and the daemon say about it."""
     host = state.hosts.get(plan.host, HostState())
-    conditions = (*host.conditions, *state.conditions.get(ObjectKey("host", plan.host), ()))
+    conditions = (
+        *host.conditions,
+        *duty_conditions(host),
+        *state.conditions.get(ObjectKey("host", plan.host), ()),
+    )
     return HostExplanation(plan=plan, carried=host.carried, conditions=conditions)
 
 
@@ -128,7 +133,10 @@ def explain_port(
     scheme = schemes.get(host.name) if host is not None else None
     known = state.ports.get(name)
     attachment = state.attachments.get(name)
-    pairs = list(_pairs(site, port, schemes)) if scheme in NATIVE else []
+    fallen = fallen_ports(state)
+    if name in fallen and host is not None:
+        scheme = Scheme.SEPARATION  # for as long as no appliance of its host serves, it is as under that
+    pairs = list(_pairs(site, port, schemes, fallen)) if scheme in NATIVE else []
     return PortExplanation(
         port=port,
         scheme=scheme,
@@ -158,13 +166,17 @@ def _seen(host: Host | None, scheme: Scheme | None) -> str:
     return _NATIVE_ONLY if SCHEMES[scheme].predict(host, Load()).observed else _BLIND
 
 
-def _pairs(site: Site, port: Port, schemes: Mapping[HostName, Scheme | None]) -> Iterable[EscapingPair]:
+def _pairs(
+    site: Site, port: Port, schemes: Mapping[HostName, Scheme | None], fallen: Collection[PortName]
+) -> Iterable[EscapingPair]:
     if port.host is None:
         return ()
     members = (
         Station(other.name, other.host)
         for other in site.ports.values()
-        if other.network == port.network and other.host is not None and schemes.get(other.host) in NATIVE
+        if other.network == port.network
+        and other.host is not None
+        and (schemes.get(other.host) in NATIVE or other.name in fallen)
     )
     return escapes_of_port(port.network, Station(port.name, port.host), members)
 

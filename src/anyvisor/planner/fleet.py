@@ -7,10 +7,8 @@ wire), and says which other objects a change touches.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
 from anyvisor.model.host import Host
@@ -21,8 +19,11 @@ from anyvisor.model.network import Router
 from anyvisor.model.port import Port
 from anyvisor.model.site import Site
 from anyvisor.model.state import PortState, State, Tag
+from anyvisor.planner import seats
+from anyvisor.planner.addresses import address_by_name
 from anyvisor.planner.allocate import physical_scope
 from anyvisor.planner.placement import in_place
+from anyvisor.planner.wires import Wires
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -49,18 +50,20 @@ class Fleet:
         self._by_host: defaultdict[HostName, set[PortName]] = defaultdict(set)
         self._by_group: defaultdict[GroupName, set[PortName]] = defaultdict(set)
         self._hosts: dict[HostName, Host] = {}
-        self._wires: defaultdict[str, set[HostName]] = defaultdict(set)
+        self._wires = Wires()
         self._external: defaultdict[NetworkName, set[PortName]] = defaultdict(set)
         self._router_of: dict[NetworkName, RouterName] = {}
         self._routers: dict[RouterName, Router] = {}
         self._egress: dict[GroupName, bool] = {}
         self._held: dict[tuple[str, str], int] = {}
+        self._out: dict[HostName, frozenset[int]] = {}
+        self._seats = seats.numbers(Site().policy)
         self.underlay_mtu = ETHERNET_MTU
 
     def update(self, state: State, keys: Iterable[ObjectKey]) -> set[ObjectKey]:
         """Take in what changed at `keys`; returns these and every other key whose compilation may differ now."""
         self.site = state.site
-        touched: set[ObjectKey] = set()
+        touched = self._seats_changed()
         ordered = sorted(keys, key=lambda key: _ORDER.get(key.kind, 9))
         for key in ordered:
             touched.add(key)
@@ -71,6 +74,9 @@ class Fleet:
                     touched |= self._update_router(RouterName(key.name))
                 case "network":
                     touched |= self._around_network(NetworkName(key.name))
+                    # Whether its ports fall open may have changed.
+                    for port in self._by_network.get(NetworkName(key.name), ()):
+                        touched |= self._place(port)
                 case "group":
                     touched |= self._update_group(GroupName(key.name))
                 case "port":
@@ -103,7 +109,7 @@ class Fleet:
 
     def network_tags(self, network: NetworkName) -> tuple[Tag, ...]:
         """The tags that a network holds now on physical networks. A port may be called as it is."""
-        scopes = {physical_scope(physical) for physical in (*self.site.policy.vlans, *self._wires)}
+        scopes = {physical_scope(physical) for physical in (*self.site.policy.vlans, *self._wires.names)}
         held = ((scope, self._held.get((scope, network))) for scope in sorted(scopes))
         return tuple(self.tags[scope, vlan] for scope, vlan in held if vlan is not None)
 
@@ -112,6 +118,19 @@ class Fleet:
         if host not in self._hosts:
             return None
         return self.carried.get(host) or self.schemes.get(host)
+
+    def appliance_of(self, port: PortName, host: HostName) -> int | None:
+        """Which appliance of that host serves the port; None while nobody does and its network falls open."""
+        fallback = self.site.networks[self._indexed[port].network].fallback
+        return seats.serving(port, host, self._seats, self._out.get(host, frozenset()), fallback)
+
+    def has_fallen(self, port: PortName) -> bool:
+        """True while the port is behind its host's native switch because its appliances are dead."""
+        known = self._indexed.get(port)
+        host = known.host if known is not None else None
+        if host is None or host not in self._out or self.scheme_in_force(host) is not Scheme.APPLIANCE:
+            return False
+        return self.appliance_of(port, host) is None
 
     def has_external(self, network: NetworkName) -> bool:
         """True while a port of the network sits behind a native switch."""
@@ -155,15 +174,10 @@ class Fleet:
     def chassis_on(self, physical: str, seed: str) -> tuple[HostName, ...]:
         """The chassis wired to a physical network, best first. The order differs by `seed`, so that load spreads, and
         changes little when a chassis comes or goes (rendezvous hashing)."""
-        candidates = [host for host in self._wires.get(physical, ()) if self._leads_to(host, physical)]
+        wired = [host for host in self._wires.ranked(physical, seed) if self._leads_to(host, physical)]
         # An appliance already is its host's bottleneck: it serves others only where nobody else does.
-        candidates.sort(
-            key=lambda host: (
-                self.scheme_in_force(host) is Scheme.APPLIANCE,
-                hashlib.blake2s(f"{seed}/{host}".encode()).digest(),
-            )
-        )
-        return tuple(candidates[:MAX_GATEWAYS])
+        wired.sort(key=lambda host: self.scheme_in_force(host) is Scheme.APPLIANCE)
+        return tuple(wired[:MAX_GATEWAYS])
 
     def _leads_to(self, host: HostName, physical: str) -> bool:
         """Whether the chassis of that host reaches the wire: an appliance has a card of its own for it, or none."""
@@ -206,15 +220,7 @@ class Fleet:
         subnet = next((s for s in outside.subnets if s.version == 4), None)
         if subnet is None:
             return None
-        taken = self._claimed(outside.name) | {subnet.gateway}
-        prefix = ip_network(subnet.cidr)
-        span = prefix.num_addresses - 2
-        start = int.from_bytes(hashlib.blake2s(name.encode(), digest_size=4).digest(), "big")
-        for step in range(min(span, 4096)):
-            address = str(ip_address(int(prefix.network_address) + 1 + (start + step) % span))
-            if address not in taken:
-                return address
-        return None
+        return address_by_name(name, subnet, self._claimed(outside.name) | {subnet.gateway})
 
     def _claimed(self, network: NetworkName) -> set[str | None]:
         claimed: set[str | None] = {port.floating_ip for port in self.site.ports.values() if port.floating_ip}
@@ -229,20 +235,17 @@ class Fleet:
         before = self.scheme_in_force(name)
         host = state.site.hosts.get(name)
         old = self._hosts.pop(name, None)
-        for nic in old.nics if old is not None else ():
-            if nic.physical is not None:
-                self._wires[nic.physical].discard(name)
-        if host is not None:
-            self._hosts[name] = host
-            for nic in host.nics:
-                # A card with one access VLAN carries no other: it serves its own native bridge, not a provider network.
-                if nic.physical is not None and nic.vlan is None:
-                    self._wires[nic.physical].add(name)
+        self._wires.update(name, old, host)
+        _set(self._hosts, name, host)
         reported = state.hosts.get(name)
         _set(self.carried, name, reported.carried if reported is not None else None)
         if name not in self.schemes and reported is not None and reported.scheme is not None:
             self.schemes[name] = reported.scheme
         touched = self._scheme_changed(name, before)
+        out = reported.out if reported is not None else frozenset()
+        if out != self._out.get(name, frozenset()):
+            _set(self._out, name, out or None)
+            touched |= self._duties_changed(name)
         if old != host:
             touched |= self._wired()
             self._measure_underlay(old, host)
@@ -259,13 +262,32 @@ class Fleet:
         after = self.scheme_in_force(host)
         if before is after:
             return set()
-        touched: set[ObjectKey] = {ObjectKey("host", host)}
-        for port in self._by_host.get(host, ()):
-            touched.add(ObjectKey("port", port))
-            touched |= self._place(port)
+        touched = self._around_host(host)
         if (before in PROGRAMMED) != (after in PROGRAMMED):
             touched |= self._wired()
         return touched
+
+    def _duties_changed(self, host: HostName) -> set[ObjectKey]:
+        """Other appliances of a host serve now: its ports are bound elsewhere, or fall open."""
+        # A migration under way leads to one of its appliances, too.
+        moving = {ObjectKey("port", port) for port, to in self._moving.items() if to == host}
+        return moving | self._around_host(host)
+
+    def _around_host(self, host: HostName) -> set[ObjectKey]:
+        touched = {ObjectKey("host", host)}
+        for port in self._by_host.get(host, ()):
+            touched.add(ObjectKey("port", port))
+            touched |= self._place(port)
+        return touched
+
+    def _seats_changed(self) -> set[ObjectKey]:
+        """Hosts have more appliances now, or fewer: their ports are shared out anew."""
+        there = seats.numbers(self.site.policy)
+        if there == self._seats:
+            return set()
+        self._seats = there
+        served = [host for host in self._hosts if self.scheme_in_force(host) is Scheme.APPLIANCE]
+        return {key for host in served for key in self._duties_changed(host)}
 
     def _wired(self) -> set[ObjectKey]:
         """What names chassis: networks with external ports, routers."""
@@ -278,7 +300,8 @@ class Fleet:
         if port is None:
             return set()
         before = self.has_external(port.network)
-        if port.host is not None and self.scheme_in_force(port.host) is Scheme.SEPARATION:
+        separated = port.host is not None and self.scheme_in_force(port.host) is Scheme.SEPARATION
+        if separated or self.has_fallen(name):
             self._external[port.network].add(name)
         else:
             self._external[port.network].discard(name)

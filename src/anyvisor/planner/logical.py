@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
-from anyvisor.model.kinds import AttachmentKind, NetworkKind
+from anyvisor.model.kinds import AttachmentKind, NetworkKind, Scheme
 from anyvisor.model.logical import (
     LogicalGroup,
     LogicalNetwork,
@@ -17,6 +17,7 @@ from anyvisor.model.logical import (
 )
 from anyvisor.model.names import GroupName, HostName, NetworkName, PortName, RouterName
 from anyvisor.model.network import Network, Router, Subnet
+from anyvisor.planner import seats
 from anyvisor.planner.fleet import ETHERNET_MTU, Fleet
 from anyvisor.planner.mac import mac_of
 from anyvisor.planner.schemes.registry import attachment_kind
@@ -29,6 +30,11 @@ def kind_on_host(fleet: Fleet, host: HostName | None) -> AttachmentKind:
     """How a vNIC of that host is attached now: by the scheme in force, not by the one on its way."""
     scheme = fleet.scheme_in_force(host) if host is not None else None
     return attachment_kind(scheme) if scheme is not None else AttachmentKind.VIF
+
+
+def kind_of_port(fleet: Fleet, name: PortName) -> AttachmentKind:
+    """How a port is attached now: as its host's scheme has it, unless its appliances are dead and it falls open."""
+    return AttachmentKind.EXTERNAL if fleet.has_fallen(name) else kind_on_host(fleet, fleet.port(name).host)
 
 
 def logical_group(fleet: Fleet, name: GroupName) -> LogicalGroup:
@@ -82,11 +88,11 @@ def logical_port(fleet: Fleet, name: PortName) -> LogicalPort:
     return LogicalPort(
         name=name,
         network=port.network,
-        kind=kind_on_host(fleet, port.host),
+        kind=kind_of_port(fleet, name),
         mac=decided.mac,
         addresses=decided.addresses,
         groups=port.security_groups,
-        chassis=tuple(host for host in (port.host, target) if host is not None),
+        chassis=tuple(_chassis(fleet, name, host) for host in (port.host, target) if host is not None),
         filtered_egress=any(fleet.filters_egress(group) for group in port.security_groups),
         dhcp=tuple(subnet.version for subnet in matched if subnet.dhcp),
         subnets=tuple(subnet.cidr for subnet in matched),
@@ -96,6 +102,13 @@ def logical_port(fleet: Fleet, name: PortName) -> LogicalPort:
         if router is not None and router.external is not None
         else None,
     )
+
+
+def _chassis(fleet: Fleet, port: PortName, host: HostName) -> HostName:
+    """The chassis that serves the port on that host: the host itself, or one of its appliances."""
+    if fleet.scheme_in_force(host) is not Scheme.APPLIANCE:
+        return host
+    return seats.chassis_name(host, fleet.appliance_of(port, host) or seats.FIRST)
 
 
 def _segment(fleet: Fleet, network: Network) -> Segment | None:

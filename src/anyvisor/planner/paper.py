@@ -20,6 +20,7 @@ from anyvisor.model.site import Site
 from anyvisor.model.state import HostState, State
 from anyvisor.planner.choose import choose, verdicts
 from anyvisor.planner.escape import NATIVE, escape_groups, escapes, unenforced
+from anyvisor.planner.fallbacks import fallen_ports, notes
 from anyvisor.planner.intent import changes_of_intent
 from anyvisor.planner.schemes import SCHEMES, Load, attachment_kind, loads
 
@@ -37,9 +38,10 @@ def plan(site: Site, state: State) -> Plan:
     actual = loads(site, native)
     ports = _ports_by_host(site)
     attached = _attachments_by_host(state)
+    fallen = fallen_ports(state)
     hosts = tuple(
         _with_steps(
-            chosen[name],
+            _with_notes(site, chosen[name], ports.get(name, ())),
             site.hosts[name],
             actual[name],
             state.hosts.get(name, _UNKNOWN).carried,
@@ -50,9 +52,9 @@ def plan(site: Site, state: State) -> Plan:
     )
     return Plan(
         hosts=hosts,
-        escapes=escapes(site, schemes, at_most=PAIRS_LISTED),
-        escape_groups=escape_groups(site, schemes),
-        unenforced=unenforced(site, schemes),
+        escapes=escapes(site, schemes, at_most=PAIRS_LISTED, fallen=fallen),
+        escape_groups=escape_groups(site, schemes, fallen),
+        unenforced=unenforced(site, schemes, fallen),
         changes=changes_of_intent(state.site, site),
     )
 
@@ -76,6 +78,12 @@ def may_be_native(host: Host, current: Scheme | None = None) -> bool:
     if host.scheme is not None:
         return host.scheme in NATIVE
     return any(verdict.possible for scheme, verdict in verdicts(host, current).items() if scheme in NATIVE)
+
+
+def _with_notes(site: Site, choice: HostPlan, ports: Iterable[Port]) -> HostPlan:
+    if choice.scheme is not Scheme.APPLIANCE:
+        return choice
+    return replace(choice, because=(*choice.because, *notes(site, site.hosts[choice.host], ports)))
 
 
 def _with_steps(

@@ -6,12 +6,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from anyvisor.contracts.estate import EstateDriver
 from anyvisor.errors import AnyvisorError
-from anyvisor.model.estate import EstateStep
+from anyvisor.model.estate import EstateStep, Health
 from anyvisor.reconcile.backoff import Backoff
 from anyvisor.reconcile.estate import EstateReconciler
 from anyvisor.reconcile.queue import KeyQueue
@@ -46,6 +46,7 @@ class Attendant:
         self._queue: KeyQueue[str] = KeyQueue()
         self._backoff: Backoff[str] = Backoff()
         self._stopping = threading.Event()
+        self._driver: EstateDriver | None = None
         self._not_before = 0.0
         """After a failure events do not make us look sooner: the failed try itself is an event to the manager."""
         self._last: tuple[EstateStep, ...] = ()
@@ -58,6 +59,11 @@ class Attendant:
     def wake(self) -> None:
         """Look soon. From any thread."""
         self._queue.add(_LOOK, after=max(_SETTLE_SECONDS, self._not_before - time.monotonic()))
+
+    def healths(self) -> Mapping[str, Health]:
+        """How the manager's appliances stand, by key; nothing while it does not answer. From any thread."""
+        driver = self._driver
+        return driver.healths() if driver is not None else {}
 
     def stop(self) -> None:
         """End after the look that is under way, and wait for that."""
@@ -72,6 +78,7 @@ class Attendant:
             if driver is None:
                 return
             parts.callback(self._close, driver)
+            self._driver = driver
             reconciler = self._serve(driver)
             parts.enter_context(driver.watch(lambda _: self.wake()))
             self.wake()

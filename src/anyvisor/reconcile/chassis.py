@@ -18,9 +18,10 @@ from anyvisor.errors import AnyvisorError, UnreachableError
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host
-from anyvisor.model.kinds import Scheme
+from anyvisor.model.kinds import AttachmentKind, Scheme
 from anyvisor.model.names import HostName, PortName
 from anyvisor.model.state import HostState, Plugged, State
+from anyvisor.planner.seats import FIRST
 from anyvisor.reconcile import findings
 from anyvisor.reconcile.conversion import Conversion
 from anyvisor.reconcile.integration import Integrated, Integration
@@ -60,7 +61,8 @@ class Ways:
 class ChassisReconciler:
     """Level-triggered: every call looks at everything of the one host. One thread.
 
-    `time_to_measure` answers, at the end of a look, whether counters are due.
+    `time_to_measure` answers, at the end of a look, whether counters are due. `number` is which appliance of the host
+    this is: all lay the way for every vNIC, each says and counts what it serves.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class ChassisReconciler:
         ways: Ways | None = None,
         measuring: Measuring | None = None,
         time_to_measure: Callable[[], bool] = lambda: True,
+        number: int = FIRST,
     ) -> None:
         self._host = host
         self._store = store
@@ -84,6 +87,7 @@ class ChassisReconciler:
         self._trunking = ways.trunking
         self._measuring = measuring
         self._time_to_measure = time_to_measure
+        self._number = number
 
     def reconcile(self) -> Result:
         """Look, change what differs, report what changed. What goes wrong is in the result, not raised.
@@ -104,13 +108,18 @@ class ChassisReconciler:
             said = (findings.agent_ready(), findings.failed(findings.CHASSIS, error))
             result = Result(carried=known.carried, conditions=said, error=error)
         try:
-            self._report(state, mine, result)
+            self._report(state, [a for a in mine if self._serves(a)], result)
             if self._measuring is not None and self._time_to_measure():
                 self._measuring.take(state, self._sources(result))
         except AnyvisorError as error:
             log.warning("%s", error)
             return replace(result, error=result.error or error)
         return result
+
+    def _serves(self, attachment: Attachment) -> bool:
+        """A fallen one is nobody's: the first speaks for it, as it does for what has no appliance."""
+        trunked = attachment.kind is AttachmentKind.VLAN_ACCESS
+        return (attachment.appliance if trunked else FIRST) == self._number
 
     def _carry_out(self, state: State, host: Host, known: HostState, mine: tuple[Attachment, ...]) -> Result:
         if known.scheme is not Scheme.SUBSTITUTION and self._conversion is not None:
@@ -186,15 +195,18 @@ class ChassisReconciler:
                 card=before.card,
             )
         known = state.hosts.get(self._host, HostState())
+        partial = self._number != FIRST
         unchanged = (
-            known.carried == result.carried
-            and known.conditions == result.conditions
-            and all(state.plugged.get(port, Plugged()) == said for port, said in plugged.items())
-        )
+            partial or (known.carried, known.conditions) == (result.carried, result.conditions)
+        ) and all(state.plugged.get(port, Plugged()) == said for port, said in plugged.items())
         if not unchanged:
             self._store.report(
                 HostReport(
-                    host=self._host, carried=result.carried, conditions=result.conditions, plugged=plugged
+                    host=self._host,
+                    carried=result.carried,
+                    conditions=result.conditions,
+                    plugged=plugged,
+                    partial=partial,
                 )
             )
 

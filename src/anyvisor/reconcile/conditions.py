@@ -6,9 +6,9 @@ from __future__ import annotations
 from anyvisor.model.condition import Condition
 from anyvisor.model.kinds import AttachmentKind, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
-from anyvisor.model.state import State
+from anyvisor.model.state import Plugged, State
 from anyvisor.planner.fleet import Fleet
-from anyvisor.planner.logical import kind_on_host
+from anyvisor.planner.logical import kind_of_port
 from anyvisor.reconcile import findings
 
 READY = "Ready"
@@ -58,8 +58,10 @@ def of_port(fleet: Fleet, state: State, name: PortName, *, up: bool) -> Conditio
         return not_ready("NotPlaced", "no host is named for it")
     plugged = state.plugged.get(name)
     device = plugged.device if plugged is not None else None
-    kind = kind_on_host(fleet, port.host)
+    kind = kind_of_port(fleet, name)
     if kind is AttachmentKind.EXTERNAL:
+        if fleet.has_fallen(name):
+            return _fallen(port.host, plugged)
         if device is None:
             return not_ready("WaitsForVnic", f"no vNIC with its MAC was seen on {port.host}")
         return ready("BehindNativeSwitch", f"{device} is on the native switch of {port.host}")
@@ -70,6 +72,14 @@ def of_port(fleet: Fleet, state: State, name: PortName, *, up: bool) -> Conditio
     if device is None:
         return not_ready("WaitsForVnic", f"no vNIC with its MAC was seen on {port.host}")
     return not_ready("WaitsForFlows", f"{device} is plugged on {port.host}; its flows are not installed yet")
+
+
+def _fallen(host: HostName, plugged: Plugged | None) -> Condition:
+    if plugged is None or plugged.card is None:
+        return not_ready(
+            "FallsOpen", f"no appliance of {host} serves; its vNIC is on its way to the native switch"
+        )
+    return ready("FallenOpen", f"no appliance of {host} serves: behind the native switch, unfiltered")
 
 
 def written(key: ObjectKey) -> Condition:

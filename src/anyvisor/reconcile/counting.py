@@ -30,10 +30,16 @@ class Raw:
 
 
 class Counting:
-    """Adds up what is new since the last look. One thread. `clock` gives seconds since the epoch."""
+    """Adds up what is new since the last look. One thread. `clock` gives seconds since the epoch.
 
-    def __init__(self, host: HostName, memory: Memory, clock: Callable[[], float]) -> None:
+    `chassis` is what this host, or this appliance of it, is called as one that counts stations; None: as the host.
+    """
+
+    def __init__(
+        self, host: HostName, memory: Memory, clock: Callable[[], float], *, chassis: HostName | None = None
+    ) -> None:
         self._host = host
+        self._chassis = chassis or host
         self._memory = memory
         self._clock = clock
         self._sums: dict[str, _Sums] = {
@@ -86,7 +92,7 @@ class Counting:
         sums = _advanced(self._sums.get(name), f"{a.host}/{a.mac}", seen)
         kept[name] = sums
         return StationReading(
-            chassis=self._host,
+            chassis=self._chassis,
             port=a.port,
             unicast=sums.total["unicast"],
             flooded=sums.total["flooded"],

@@ -15,13 +15,21 @@ from typing import TypeAlias
 from anyvisor.contracts.estate import EstateDriver
 from anyvisor.contracts.store import Decision, HostReport, Store
 from anyvisor.errors import AnyvisorError, RetryableError, UnreachableError
+from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
 from anyvisor.model.estate import CardId, Estate, EstateStep, describe
-from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
+from anyvisor.model.kinds import AttachmentKind, Fallback, Hypervisor, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.state import HostState, Placement, Plugged, State, Tag
 from anyvisor.planner.allocate import release
-from anyvisor.planner.estate import ApplianceWish, EstatePlan, Wanted, cards_by_port, estate_plan, released
+from anyvisor.planner.appliances import ApplianceWish, appliance_key
+from anyvisor.planner.estate import (
+    EstatePlan,
+    Wanted,
+    cards_by_port,
+    estate_plan,
+    released,
+)
 from anyvisor.planner.inner import inner_place, port_key
 from anyvisor.reconcile import findings
 from anyvisor.reconcile.tally import Tally
@@ -33,8 +41,8 @@ _WITHOUT_AGENT = frozenset({Scheme.SEPARATION, Scheme.VENDOR})
 """Schemes under which nothing of ours runs on the host: who drives its manager says what is in force there."""
 
 
-Wishes: TypeAlias = Callable[[State, Iterable[HostName]], Mapping[HostName, ApplianceWish]]
-"""How the appliances of these hosts are made; none where the operator makes them."""
+Wishes: TypeAlias = Callable[[State, Iterable[HostName]], Mapping[str, ApplianceWish]]
+"""How the appliances of these hosts are made, by `appliance_key`; none where the operator makes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +244,7 @@ def wanted_of(state: State, estate: Estate, wishes: Wishes) -> Wanted:
         vms={port: state.site.ports[port].vm for port in attachments if port in state.site.ports},
         ready=ready,
         appliances=wishes(state, served),
+        out=_fenced(state, served, attachments.values()),
         elsewhere=frozenset(
             key
             for port, a in state.attachments.items()
@@ -247,6 +256,22 @@ def wanted_of(state: State, estate: Estate, wishes: Wishes) -> Wanted:
             for name, host in sorted(state.site.hosts.items())
             if host.hypervisor is Hypervisor.ESXI and name not in estate.hosts
         ),
+    )
+
+
+def _fenced(state: State, served: Iterable[HostName], attachments: Iterable[Attachment]) -> frozenset[str]:
+    """The appliances that may not come back before their time: somebody else may have taken what they served.
+
+    Where all networks fail closed nobody has, and the sooner they come back the better.
+    """
+    networks = state.site.networks
+    shared = {
+        a.host
+        for a in attachments
+        if a.network in networks and networks[a.network].fallback is not Fallback.CLOSED
+    }
+    return frozenset(
+        appliance_key(host, number) for host in served if host in shared for number in state.hosts[host].out
     )
 
 

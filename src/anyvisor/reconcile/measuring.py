@@ -14,6 +14,7 @@ from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.state import State
 from anyvisor.model.vnic import Counters
+from anyvisor.planner.seats import FIRST
 from anyvisor.planner.stations import StationCount, stations_on
 from anyvisor.reconcile.counting import Counting, Raw
 
@@ -28,7 +29,7 @@ class Sources:
 
 
 class Measuring:
-    """One reading per interval. One thread."""
+    """One reading per interval. One thread. `number`: which appliance of its host this is; None: it is none."""
 
     def __init__(
         self,
@@ -38,12 +39,15 @@ class Measuring:
         *,
         hypervisor: HypervisorDriver | None = None,
         stations: StationCounter | None = None,
+        number: int | None = None,
     ) -> None:
         self._host = host
         self._counting = counting
         self._sink = sink
         self._hypervisor = hypervisor
         self._stations = stations
+        self._number = number or FIRST
+        self._trunked = number is not None
 
     def take(self, state: State, sources: Sources) -> None:
         """Read, add up, write.
@@ -51,7 +55,8 @@ class Measuring:
         Raises:
             UnreachableError: a source or the telemetry database does not answer; the sums are safe.
         """
-        attachments = tuple(state.attachments.values())
+        elsewhere = {a.port for a in state.attachments.values() if self._is_of_another(a)}
+        attachments = tuple(a for a in state.attachments.values() if a.port not in elsewhere)
         mine = [a for a in attachments if a.host == self._host]
         controlled = sources.programmed.counters() if sources.programmed is not None else {}
         native = sources.native.counters() if sources.native is not None else {}
@@ -62,7 +67,15 @@ class Measuring:
             stations=self._count_stations(state, sources.mappings),
         )
         vnics, stations = self._counting.take(attachments, raw)
-        self._sink.write(vnics, stations)
+        self._sink.write(vnics, stations, spared=elsewhere)
+
+    def _is_of_another(self, a: Attachment) -> bool:
+        """What another appliance of this host serves is counted there; a fallen one where its native switch is."""
+        if a.host != self._host:
+            return False
+        if a.kind is AttachmentKind.VLAN_ACCESS:
+            return a.appliance != self._number
+        return self._trunked and a.kind is AttachmentKind.EXTERNAL
 
     def _yardstick(
         self, mine: list[Attachment], controlled: Mapping[PortName, Counters]

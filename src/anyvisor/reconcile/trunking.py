@@ -17,6 +17,7 @@ from anyvisor.model.names import SwitchName
 from anyvisor.model.state import State
 from anyvisor.planner.chassis import AddUplink, MakeBridge
 from anyvisor.planner.plugs import TRUNK_BRIDGE, plug_steps, trunk_plugs
+from anyvisor.planner.seats import FIRST, chassis_name
 from anyvisor.reconcile.integration import Integrated, Integration
 from anyvisor.reconcile.plugging import carry_out
 
@@ -33,11 +34,14 @@ class Ground:
     bridge: str
     physical: str = ""
     tunnel_ip: str | None = None
+    number: int = FIRST
+    """Which appliance of its host it is."""
 
     def chassis(self, host: Host) -> Host:
         """The host as its appliance is: with the appliance's cards instead of the hypervisor's."""
         return replace(
             host,
+            name=chassis_name(host.name, self.number),
             switches=(
                 NativeSwitch(
                     name=SwitchName(self.bridge), kind=SwitchKind.OPENVSWITCH, uplinks=(self.uplink,)

@@ -103,7 +103,9 @@ class FakeStore:
             state = self.database.state
             if report.host not in state.site.hosts:
                 raise TerminalError(f"the intent has no host {report.host}")
-            said = replace(state.hosts[report.host], carried=report.carried, conditions=report.conditions)
+            said = state.hosts[report.host]
+            if not report.partial:
+                said = replace(said, carried=report.carried, conditions=report.conditions)
             plugged = {
                 port: replace(each, card=state.plugged.get(port, Plugged()).card)
                 for port, each in report.plugged.items()
@@ -208,6 +210,9 @@ def _decided(state: State, decision: Decision) -> State:
             hosts[host] = replace(hosts[host], scheme=scheme)
         elif scheme is not None:
             raise ConflictError(f"host {host} has been removed from the intent")
+    for host, duties in decision.duties.items():
+        if host in hosts:
+            hosts[host] = replace(hosts[host], duties=duties)
     attachments, plugged = _attached(state, decision.attachments)
     for port, card in decision.cards.items():
         if port in attachments:

@@ -17,6 +17,7 @@ from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.plan import EscapingPair
 from anyvisor.model.state import State, StationReading, Telemetry, VnicReading
+from anyvisor.planner.fallbacks import duty_conditions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,7 @@ def _host(
     known = state.hosts.get(name)
     conditions = (
         *(known.conditions if known is not None else ()),
+        *(duty_conditions(known) if known is not None else ()),
         *state.conditions.get(ObjectKey("host", name), ()),
     )
     if share.silent:

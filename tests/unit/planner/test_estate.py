@@ -12,7 +12,8 @@ from anyvisor.model.estate import CardProblem, Deploy, Fence, Giveback, MakeGrou
 from anyvisor.model.host import Host, NativeSwitch
 from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme, SwitchKind
 from anyvisor.model.state import Tag
-from anyvisor.planner.estate import ApplianceWish, Wanted, cards_by_port, estate_plan, released
+from anyvisor.planner.appliances import ApplianceWish
+from anyvisor.planner.estate import Wanted, cards_by_port, estate_plan, released
 from anyvisor.planner.inner import group_name, inner_place, port_key
 from anyvisor.testing.estate import FakeEstate
 
@@ -176,7 +177,7 @@ def test_of_two_cards_with_one_mac_the_one_of_the_named_vm_is_taken_or_none():
 
 def test_an_appliance_is_made_once_and_started_again_when_it_is_off():
     estate = fleet()
-    want = wanted(appliances={"esx1": WISH})
+    want = wanted(appliances={"esx1/1": WISH})
 
     settle(want, estate)
     (made,) = estate.estate().appliances.values()
@@ -190,7 +191,7 @@ def test_an_appliance_is_made_once_and_started_again_when_it_is_off():
 
 def test_a_trunk_that_somebody_disconnected_is_connected_again():
     estate = fleet()
-    want = wanted(appliances={"esx1": WISH})
+    want = wanted(appliances={"esx1/1": WISH})
     settle(want, estate)
     estate.apply([Fence(key="esx1/1")])
 

@@ -17,7 +17,7 @@ from anyvisor.model.port import Port
 from anyvisor.model.site import Manager, Site
 from anyvisor.model.state import HostState, Plugged, Telemetry
 from anyvisor.model.vnic import Counters
-from anyvisor.planner.estate import ApplianceWish
+from anyvisor.planner.appliances import ApplianceWish
 from anyvisor.planner.inner import group_name, network_group_name
 from anyvisor.planner.plugs import trunk_plugs
 from anyvisor.reconcile.attendant import Attendant
@@ -72,7 +72,7 @@ class World:
             "vc1",
             self.estate,
             self.store,
-            wishes=lambda _, hosts: dict.fromkeys(hosts, WISH),
+            wishes=lambda _, hosts: {f"{host}/1": WISH for host in hosts},
             clock=lambda: self.now,
         )
 
@@ -279,7 +279,7 @@ class Readings:
     def read(self):
         return Telemetry(vnics=dict(self.vnics))
 
-    def write(self, vnics, stations):
+    def write(self, vnics, stations, *, spared=()):
         self.vnics |= {reading.port: reading for reading in vnics}
 
 
@@ -388,7 +388,7 @@ def test_a_preview_lists_the_very_steps_that_are_carried_out_then_and_writes_not
         state,
         world.controller,
         {"vc1": estate},
-        wishes=lambda _, hosts: dict.fromkeys(hosts, WISH),
+        wishes=lambda _, hosts: {f"{host}/1": WISH for host in hosts},
         now_seconds=int(world.now),
     )
 
@@ -408,7 +408,7 @@ def test_a_preview_of_what_is_there_already_is_empty(world):
         world.store.snapshot(),
         world.controller,
         {"vc1": world.estate.estate()},
-        wishes=lambda _, hosts: dict.fromkeys(hosts, WISH),
+        wishes=lambda _, hosts: {f"{host}/1": WISH for host in hosts},
         now_seconds=int(world.now),
     )
 

@@ -4,7 +4,8 @@
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import Health
 from anyvisor.model.kinds import AttachmentKind, Scheme
-from anyvisor.planner.estate import ApplianceWish, Wanted, estate_plan
+from anyvisor.planner.appliances import ApplianceWish
+from anyvisor.planner.estate import Wanted, estate_plan
 from anyvisor.planner.inner import inner_place
 
 ROUNDS = 6
@@ -35,7 +36,7 @@ def wanted(estate, owner, vlans):
         attachments=attachments,
         vms=dict.fromkeys(attachments),
         ready=frozenset(attachments),
-        appliances=dict.fromkeys(estate.hosts, wish),
+        appliances={f"{host}/1": wish for host in estate.hosts},
     )
 
 

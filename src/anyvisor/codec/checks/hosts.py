@@ -19,12 +19,20 @@ def check(site: Sections) -> None:
         for key in ("switches", "nics"):
             _check_names(host, key)
         _check_facts(host)
-        tunnel_ip = host.get("tunnel_ip")
-        if tunnel_ip is not None:
-            first = tunnels.setdefault(tunnel_ip, host.spot.path)
-            if first != host.spot.path:
-                host.blame("tunnel_ip", f"{tunnel_ip} is already the tunnel_ip of {first}")
+        _take_tunnel_addresses(host, tunnels)
     _check_clusters(site)
+
+
+def _take_tunnel_addresses(host: Draft, taken: dict[object, str]) -> None:
+    tunnel_ip = host.get("tunnel_ip")
+    if tunnel_ip is not None:
+        first = taken.setdefault(tunnel_ip, host.spot.path)
+        if first != host.spot.path:
+            host.blame("tunnel_ip", f"{tunnel_ip} is already the tunnel_ip of {first}")
+    for spot, address in items(host, "appliance_ips"):
+        first = taken.setdefault(address, spot.path)
+        if first != spot.path:
+            spot.blame(f"{address} is already the tunnel address of {first}")
 
 
 def _check_names(host: Draft, key: str) -> None:

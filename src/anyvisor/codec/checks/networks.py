@@ -6,7 +6,7 @@ from __future__ import annotations
 from anyvisor.codec.addresses import Prefix
 from anyvisor.codec.checks.sections import Sections, first_and_last, items
 from anyvisor.codec.reading import Draft
-from anyvisor.model.kinds import NetworkKind
+from anyvisor.model.kinds import Fallback, NetworkKind
 
 
 def check(site: Sections) -> None:
@@ -15,6 +15,7 @@ def check(site: Sections) -> None:
     routed = {name for router in site.routers.drafts for _, name in items(router, "networks")}
     for network in site.networks.drafts:
         _check_segment(network, segments)
+        _check_fallback(site, network)
         _check_mtu(network)
         _check_overlap(network)
         for _, subnet in items(network, "subnets"):
@@ -36,6 +37,15 @@ def _check_segment(network: Draft, segments: dict[tuple[str, int], str]) -> None
     first = segments.setdefault((physical, vlan), network.spot.path)
     if first != network.spot.path:
         network.blame("vlan", f"VLAN {vlan} on {physical} is already that of {first}")
+
+
+def _check_fallback(site: Sections, network: Draft) -> None:
+    """What falls open needs a VLAN to fall to, and needs it before the appliance is dead."""
+    policy = site.site.get("policy")
+    pools = policy is not None and not policy.lacks("vlans")
+    unknown = "policy" in site.site.broken or network.get("kind") is not NetworkKind.OVERLAY
+    if network.get("fallback") is Fallback.OPEN and network.lacks("vlan") and not pools and not unknown:
+        network.blame("fallback", "open needs a VLAN: set `vlan` and `physical` here, or policy.vlans")
 
 
 def _check_mtu(network: Draft) -> None:

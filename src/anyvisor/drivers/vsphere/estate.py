@@ -23,10 +23,12 @@ from anyvisor.drivers.vsphere.endpoint import endpoint
 from anyvisor.drivers.vsphere.picture import Picture
 from anyvisor.drivers.vsphere.session import Session
 from anyvisor.drivers.vsphere.trust import trust
+from anyvisor.drivers.vsphere.vitals import Vitals
 from anyvisor.drivers.vsphere.watcher import Watcher
 from anyvisor.drivers.vsphere.work import Work
 from anyvisor.errors import TerminalError
 from anyvisor.model.estate import (
+    Appliance,
     CardId,
     Deploy,
     DropGroup,
@@ -35,6 +37,7 @@ from anyvisor.model.estate import (
     EstateStep,
     Fence,
     Giveback,
+    Health,
     MakeGroup,
     MakeSwitch,
     Plugin,
@@ -72,6 +75,10 @@ class VsphereEstate:
         self._collector = Collector(self._session, EVERYTHING)
         self._picture = Picture(owner, manager, vcenter=True)
         self._rates = RateTotals()
+        self._vitals = Vitals()
+        self._appliances: Mapping[str, str] = {}
+        """Keys of appliances by the keys of their VMs, for other threads."""
+        self._shown: Mapping[str, Appliance] = {}
         self._work = Work(
             self._session, lambda: self._picture, self._refresh, patience_seconds=patience.task_seconds
         )
@@ -113,6 +120,11 @@ class VsphereEstate:
             self._refresh()
             self._carry_out(batch)
 
+    def healths(self) -> Mapping[str, Health]:
+        """From the watch, which waits for nothing else."""
+        found = ((key, self._vitals.of(vm)) for vm, key in self._appliances.items())
+        return {key: health for key, health in found if health is not None}
+
     def counters(self, cards: Iterable[CardId]) -> Mapping[CardId, Counters]:
         """Totals on a distributed switch; on others what was added since they were first asked for."""
         ports: list[PortPlace] = []
@@ -147,7 +159,7 @@ class VsphereEstate:
     def _watching(self, notify: Callable[[frozenset[HostName]], None]) -> Iterator[None]:
         patience = self._patience
         session = self._sessions(patience.news_seconds + patience.answer_seconds)
-        watcher = Watcher(session, notify, wait_seconds=patience.news_seconds)
+        watcher = Watcher(session, notify, self._vitals, wait_seconds=patience.news_seconds)
         watcher.start()
         try:
             yield
@@ -161,6 +173,13 @@ class VsphereEstate:
             self._picture = Picture(self._owner, self._manager, vcenter=vcenter)
         self._picture.take(heard.updates)
         migrations.complete(self._session, self._picture)
+        shown = self._picture.estate().appliances
+        if shown is not self._shown:
+            self._shown = shown
+            by_uuid = self._picture.index.by_uuid
+            self._appliances = {
+                by_uuid[each.instance]: key for key, each in shown.items() if each.instance in by_uuid
+            }
 
     def _carry_out(self, batch: Sequence[EstateStep]) -> None:
         work = self._work

@@ -12,6 +12,7 @@ from anyvisor.drivers.vsphere import store
 from anyvisor.drivers.vsphere.collector import SIGNS, Collector, Heard
 from anyvisor.drivers.vsphere.hosts import key_of, plain
 from anyvisor.drivers.vsphere.session import Session
+from anyvisor.drivers.vsphere.vitals import Vitals
 from anyvisor.errors import AnyvisorError
 from anyvisor.model.names import HostName
 
@@ -24,8 +25,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 class Watcher:
     """With a login of its own: a wait must not hold up anybody else's calls."""
 
-    def __init__(self, session: Session, notify: Notify, *, wait_seconds: int) -> None:
+    def __init__(self, session: Session, notify: Notify, vitals: Vitals, *, wait_seconds: int) -> None:
         self._session = session
+        self._vitals = vitals
         self._collector = Collector(session, SIGNS)
         self._notify = notify
         self._wait = wait_seconds
@@ -49,19 +51,23 @@ class Watcher:
             try:
                 heard = self._collector.changes(self._wait)
             except AnyvisorError as error:
+                self._vitals.deaf()
                 log.warning("%s: no news: %s; again in %.1f s", self._session.name, error, pause)
                 self._stopping.wait(pause)
                 pause = min(_LONGEST_PAUSE, pause * 2)
                 continue
             except Exception:
                 # A fault of ours must not end the watch: changes would be seen only in a while.
+                self._vitals.deaf()
                 log.exception("%s: the watch stumbled", self._session.name)
                 self._stopping.wait(_LONGEST_PAUSE)
                 continue
             pause = _FIRST_PAUSE
+            self._vitals.take(heard.updates, anew=heard.anew)
             changed = self.concerned(heard)
             if changed and not self._stopping.is_set():
                 self._notify(changed)
+        self._vitals.deaf()
         self._session.close()
 
     def concerned(self, heard: Heard) -> frozenset[HostName]:

@@ -11,6 +11,7 @@ from anyvisor.drivers.vsphere.collector import Heard
 from anyvisor.drivers.vsphere.names import mark
 from anyvisor.drivers.vsphere.picture import Picture
 from anyvisor.drivers.vsphere.records import Licence
+from anyvisor.drivers.vsphere.vitals import Vitals
 from anyvisor.drivers.vsphere.watcher import Watcher
 from anyvisor.model.estate import CardProblem
 from anyvisor.model.names import HostName
@@ -223,7 +224,7 @@ class _Session:
 
 
 def test_a_watcher_says_whom_a_change_concerns():
-    watcher = Watcher(_Session(), lambda hosts: None, wait_seconds=1)
+    watcher = Watcher(_Session(), lambda hosts: None, Vitals(), wait_seconds=1)
     first = Heard((vm("vm-1"), *map(host, HOSTS)), anew=True)
     assert watcher.concerned(first) == {"esx-host-1", "esx-host-2"}
 

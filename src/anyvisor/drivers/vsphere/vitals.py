@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How VMs and hosts stand, as the watch heard last. The watch writes, from one thread; anybody reads.
+
+Kept apart from the picture: whoever asks whether an appliance lives must not wait until a long task has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from anyvisor.drivers.vsphere import store
+from anyvisor.drivers.vsphere.hosts import key_of
+from anyvisor.drivers.vsphere.store import Item, RawStore
+from anyvisor.model.estate import Health
+
+_POWER, _LINK, _PLACE = "runtime.powerState", "runtime.connectionState", "runtime.host"
+
+
+class Vitals:
+    """Nothing is known while the watch hears nothing: silence of vCenter says nothing about a VM."""
+
+    def __init__(self) -> None:
+        self._raw = RawStore()
+        self._shown: Mapping[str, Health] = {}
+
+    def take(self, updates: Iterable[Any], *, anew: bool) -> None:
+        """What the watch heard."""
+        raw = self._raw = RawStore() if anew else self._raw
+        touched = raw.update(updates)
+        if anew or any(item.kind == store.HOST for item in touched):
+            touched = {item for item in raw.items() if item.kind == store.VM}
+        shown = {} if anew else dict(self._shown)
+        for item in touched:
+            if item.kind == store.VM:
+                health = self._health(item)
+                if health is None:
+                    shown.pop(item.key, None)
+                else:
+                    shown[item.key] = health
+        self._shown = shown
+
+    def deaf(self) -> None:
+        """The watch hears nothing any more."""
+        self._shown = {}
+
+    def of(self, vm: str) -> Health | None:
+        """How the VM of that key stands; None if that is not known now."""
+        return self._shown.get(vm)
+
+    def _health(self, item: Item) -> Health | None:
+        values = self._raw.values(item)
+        if values is None or _POWER not in values:
+            return None
+        host = self._raw.values(Item(store.HOST, str(key_of(values.get(_PLACE)))))
+        if _connected(values) and (host is None or _connected(host)):
+            return Health.RUNNING if str(values[_POWER]) == "poweredOn" else Health.OFF
+        return Health.LOST
+
+
+def _connected(values: Mapping[str, Any]) -> bool:
+    return str(values.get(_LINK, "connected")) == "connected"

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The appliances of a manager's hosts: which are made, started, fenced, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from anyvisor.model.attachment import Attachment
+from anyvisor.model.estate import Appliance, Deploy, Estate, EstateStep, Fence, Health, Remove, Start
+from anyvisor.model.host import Host
+from anyvisor.model.kinds import AttachmentKind
+from anyvisor.model.names import HostName
+from anyvisor.planner.inner import InnerPlace, inner_place, trunk_name
+from anyvisor.planner.seats import FIRST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplianceWish:
+    """How an appliance is made; `networks` as in `Deploy`. `user_data` is cloud-init's."""
+
+    template: str
+    networks: Mapping[str, str]
+    user_data: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """What the appliances should be. `places` are the inner switches of the hosts that are to have some."""
+
+    owner: str
+    hosts: Mapping[HostName, Host]
+    places: Mapping[HostName, InnerPlace]
+    attachments: tuple[Attachment, ...]
+    wishes: Mapping[str, ApplianceWish]
+    """By `appliance_key`; none where the operator makes them."""
+    out: frozenset[str]
+    """Those that do not serve: one that comes back stays fenced until it does."""
+
+
+def appliance_steps(wanted: Keeping, estate: Estate) -> Iterator[EstateStep]:
+    """Make, start, fence and remove; nothing once all is so."""
+    places = wanted.places
+    for key, wish in sorted(wanted.wishes.items()):
+        there = estate.appliances.get(key)
+        place = places.get(_host_of(key))
+        if there is not None:
+            yield from _kept(key, there, out=key in wanted.out)
+        elif place is not None:
+            yield _deployment(wanted.owner, key, place, wish)
+    # Where the operator makes them, whatever he made serves.
+    kept = wanted.wishes.keys() or estate.appliances.keys()
+    served = {key for key in kept if _host_of(key) in places}
+    trunked = [a for a in wanted.attachments if a.kind is AttachmentKind.VLAN_ACCESS]
+    busy = {a.host for a in trunked}
+    serving = {(a.host, a.appliance) for a in trunked}
+    behind = {g.switch for g in estate.groups.values() if not g.trunk and g.switch in estate.switches}
+    for key, left in sorted(estate.appliances.items()):
+        # The last vNIC leaves before the appliance does; one of a host that nobody knows is nobody's to remove.
+        if key in served or left.host not in wanted.hosts:
+            continue
+        if left.host in places:
+            # One too many: it may go once no vNIC of its host is served by it.
+            if (left.host, _number_of(key)) not in serving:
+                yield Remove(key=key)
+        elif left.host not in busy and (
+            inner_place(wanted.hosts[left.host], wanted.owner).switch not in behind
+        ):
+            yield Remove(key=key)
+
+
+def _kept(key: str, there: Appliance, *, out: bool) -> Iterator[EstateStep]:
+    """One that is off is started. While it does not serve its trunk is cut: what it does then reaches nobody."""
+    if out and there.trunk_connected and there.health is not Health.LOST:
+        yield Fence(key=key)
+    if there.health is Health.OFF:
+        yield Start(key=key)
+    elif there.health is Health.RUNNING and not out and not there.trunk_connected:
+        yield Fence(key=key, off=False)
+
+
+def _deployment(owner: str, key: str, place: InnerPlace, wish: ApplianceWish) -> Deploy:
+    host, number = _host_of(key), _number_of(key)
+    return Deploy(
+        key=key,
+        vm=f"av-{owner[:8]}-{host}" + (f"-{number}" if number != FIRST else ""),
+        host=host,
+        template=wish.template,
+        user_data=wish.user_data,
+        switch=place.switch,
+        trunk_group=trunk_name(place),
+        networks=wish.networks,
+    )
+
+
+def appliance_key(host: HostName, number: int = FIRST) -> str:
+    """What an appliance is called among those of the estate."""
+    return f"{host}/{number}"
+
+
+def _host_of(key: str) -> HostName:
+    return HostName(key.rpartition("/")[0])
+
+
+def _number_of(key: str) -> int:
+    return int(key.rpartition("/")[2])

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a plan says about the death of an appliance, before it happens: who stands in, and what would escape."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from anyvisor.model.condition import Condition
+from anyvisor.model.host import Host
+from anyvisor.model.kinds import AttachmentKind, Fallback, Scheme
+from anyvisor.model.names import NetworkName, PortName
+from anyvisor.model.port import Port
+from anyvisor.model.site import Site
+from anyvisor.model.state import HostState, State
+from anyvisor.planner import seats
+from anyvisor.planner.facts import traits
+
+_NAMED = 5
+
+
+def fallen_ports(state: State) -> frozenset[PortName]:
+    """The ports that sit behind the native switch of an appliance's host now, because no appliance serves there."""
+    served = {name for name, host in state.hosts.items() if (host.carried or host.scheme) is Scheme.APPLIANCE}
+    return frozenset(
+        port
+        for port, attachment in state.attachments.items()
+        if attachment.kind is AttachmentKind.EXTERNAL and attachment.host in served
+    )
+
+
+def notes(site: Site, host: Host, ports: Iterable[Port]) -> tuple[str, ...]:
+    """Sentences for a host under `appliance` with these ports."""
+    count = len(seats.numbers(site.policy))
+    said = [] if count == 1 else [f"{count} appliances share its vNICs."]
+    return (*said, *_of_networks(site, host, ports, count))
+
+
+def _of_networks(site: Site, host: Host, ports: Iterable[Port], count: int) -> Iterator[str]:
+    by_network: defaultdict[NetworkName, list[PortName]] = defaultdict(list)
+    for port in ports:
+        by_network[port.network].append(port.name)
+    for name, members in sorted(by_network.items()):
+        match site.networks[name].fallback:
+            case Fallback.STANDBY if count == 1:
+                yield (
+                    f"Note: Nobody can take network {name} over when the appliance of {host.name} dies: it has one "
+                    "only (policy.appliance.count), so the network is cut off."
+                )
+            case Fallback.STANDBY:
+                yield f"When an appliance dies, the other takes its vNICs of network {name} over."
+            case Fallback.OPEN:
+                yield _open(host, name, sorted(members))
+            case _:
+                pass
+
+
+def _open(host: Host, network: NetworkName, members: list[PortName]) -> str:
+    native = traits.native_switch(host)
+    if native is None:
+        return (
+            f"Note: Network {network} cannot fall open: {host.name} has no native switch with a way out. "
+            "It is cut off while no appliance serves."
+        )
+    more = f" and {len(members) - _NAMED} more" if len(members) > _NAMED else ""
+    named = ", ".join(members[:_NAMED]) + more
+    return (
+        f"Note: While no appliance of {host.name} serves, network {network} falls open: {named} sit behind "
+        f"{native.name}, their rules are not enforced, and what they say to others behind native switches escapes."
+    )
+
+
+def duty_conditions(host: HostState) -> tuple[Condition, ...]:
+    """What was found about a host's appliances, in the words of conditions."""
+    return tuple(
+        Condition(
+            kind="Appliance", true=False, reason=duty.reason, message=f"appliance {number}: {duty.message}"
+        )
+        for number, duty in sorted(host.duties.items())
+    )

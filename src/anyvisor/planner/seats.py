@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which appliance of a host serves a vNIC, and what becomes of the vNIC when that one is dead.
+
+Every appliance of a host lays the way for all its vNICs; the controller binds each on one of them alone. So that
+another one takes over is one write to the controller, and two never forward for the same vNIC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+
+from anyvisor.model.kinds import Fallback
+from anyvisor.model.names import HostName, PortName
+from anyvisor.model.policy import Policy
+
+FIRST = 1
+"""The appliance that bears its host's name as a chassis, and whose agent speaks for the host."""
+
+
+def numbers(policy: Policy) -> range:
+    """The numbers of the appliances that each host has; where the operator makes them, one."""
+    count = policy.appliance.count if policy.appliance is not None else 1
+    return range(FIRST, FIRST + count)
+
+
+def chassis_name(host: HostName, number: int = FIRST) -> HostName:
+    """What an appliance is called as a chassis. No host of a site has a plus sign in its name."""
+    return host if number == FIRST else HostName(f"{host}+{number}")
+
+
+def serving(
+    port: PortName, host: HostName, all_numbers: Collection[int], out: Collection[int], fallback: Fallback
+) -> int | None:
+    """The appliance that serves the vNIC; None where its network falls open and nobody is left.
+
+    By rendezvous hashing: when one dies its vNICs alone move, and they move back when it serves again.
+    """
+    ranked = sorted(all_numbers, key=lambda number: _weight(port, host, number))
+    own = ranked[0]
+    if own not in out or fallback is Fallback.CLOSED:
+        return own
+    left = next((number for number in ranked if number not in out), None)
+    if left is not None:
+        return left
+    return None if fallback is Fallback.OPEN else own
+
+
+def _weight(port: PortName, host: HostName, number: int) -> bytes:
+    return hashlib.blake2s(f"{port}/{host}/{number}".encode(), digest_size=8).digest()
