@@ -13,6 +13,7 @@ from anyvisor.lab import down, report, session, topology_file, up
 from anyvisor.lab.esxi import centre
 from anyvisor.lab.place import Place
 from anyvisor.lab.progress import silent
+from anyvisor.lab.vcenter.client import Fault
 from anyvisor.model.kinds import AttachmentKind
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -50,8 +51,13 @@ class Fleet:
         return f"av-{owner}-esx1" + (f"-{number}" if number > 1 else "")
 
     def dies(self, *numbers):
+        """They stay dead until `may_boot`: a real one takes longer to boot than the lab's."""
+        self.vcenter.inject(Fault(method="PowerOnVM_Task", fault="InvalidState", count=-1))
         for number in numbers:
             self.vcenter.vm(self.vm_of(number), power="dies")
+
+    def may_boot(self):
+        self.vcenter.clear_faults()
 
     def out(self):
         return self.state().hosts["esx1"].out
@@ -98,6 +104,7 @@ def whole(fleet):
     """Each test finds every appliance serving, and leaves it so."""
     eventually("every appliance serves", fleet.is_whole, seconds=120)
     yield
+    fleet.may_boot()
     eventually("every appliance serves again", fleet.is_whole, seconds=120)
 
 
@@ -130,7 +137,7 @@ def test_standby_is_taken_over_in_time_closed_is_cut_off_and_nothing_flaps(fleet
 
     with capsys.disabled():
         for found in measured.outages:
-            print(f"\n    appliance {number} dead: {found}", end="")
+            sys.stdout.write(f"\n    appliance {number} dead: {found}")
     moved, stayed, cut = measured.outages
     assert moved.longest_gap_ms < STANDBY_MS, str(moved)
     assert stayed.longest_gap_ms < 1_000, str(stayed)
@@ -158,7 +165,7 @@ def test_open_falls_to_the_native_switch_when_nobody_is_left_and_its_escapes_are
 
     with capsys.disabled():
         for found in measured.outages:
-            print(f"\n    both dead: {found}", end="")
+            sys.stdout.write(f"\n    both dead: {found}")
     opened, closed = measured.outages
     assert opened.longest_gap_ms < OPEN_MS, str(opened)
     assert opened.duplicates == 0
