@@ -15,6 +15,7 @@ from anyvisor.contracts.estate import EstateDriver
 from anyvisor.drivers.ovn.controller import OvnController
 from anyvisor.errors import AnyvisorError, RetryableError, TerminalError, UnreachableError
 from anyvisor.model.estate import Estate, Health
+from anyvisor.model.host import Host
 from anyvisor.model.names import HostName, ObjectKey
 from anyvisor.model.site import Controller, Manager, Site
 from anyvisor.model.state import Beat, State, Telemetry
@@ -24,6 +25,7 @@ from anyvisor.ovsdb.store import OvsdbStore
 from anyvisor.ovsdb.telemetry import TelemetryStore
 from anyvisor.planner import seats
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
+from anyvisor.planner.found import reported_by
 from anyvisor.planner.vigil import Seat, seat_of
 from anyvisor.reconcile.attendant import Attendant
 from anyvisor.reconcile.engine import Engine, Outcome
@@ -280,6 +282,30 @@ def appliance_wishes(state: State, hosts: Iterable[HostName]) -> dict[str, Appli
         for host in hosts
         for number in seats.numbers(state.site.policy)
     }
+
+
+ASK_SECONDS = 10.0
+"""How long a manager is asked for its hosts by a command that a person waits for."""
+
+
+def ask_managers(site: Site, owner: str) -> tuple[dict[HostName, Host], dict[str, AnyvisorError]]:
+    """The hosts that the site's managers report now, and the managers that could not be asked, with why."""
+    from anyvisor.drivers.vsphere.estate import Patience, VsphereEstate
+
+    found: dict[HostName, Host] = {}
+    silent: dict[str, AnyvisorError] = {}
+    for manager in site.managers.values():
+        if manager.driver != "vsphere":
+            continue
+        try:
+            driver = VsphereEstate.connect(manager, owner, patience=Patience(answer_seconds=ASK_SECONDS))
+            try:
+                found |= reported_by(manager.name, driver.estate().hosts)
+            finally:
+                driver.close()
+        except AnyvisorError as error:
+            silent[manager.name] = error
+    return found, silent
 
 
 def preview(settings: Settings, site: Site) -> tuple[State, Preview, dict[str, AnyvisorError]]:

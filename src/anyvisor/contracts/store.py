@@ -9,6 +9,7 @@ from typing import Protocol
 
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
+from anyvisor.model.host import Host
 from anyvisor.model.kinds import Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.site import Site
@@ -26,6 +27,8 @@ class Decision:
     placements: Mapping[PortName, Placement | None] = field(default_factory=dict)
     cards: Mapping[PortName, str | None] = field(default_factory=dict)
     """Of attachments that are there the vNIC that is plugged where it belongs."""
+    found: Mapping[HostName, Host | None] = field(default_factory=dict)
+    """Hosts that bear their manager's name; one that the site file states is never touched."""
     duties: Mapping[HostName, Mapping[int, Duty]] = field(default_factory=dict)
     """Per host all that is to be said of its appliances; what is not named goes."""
     conditions: Mapping[ObjectKey, tuple[Condition, ...]] = field(default_factory=dict)
@@ -65,6 +68,8 @@ class Store(Protocol):
 
     def write_site(self, site: Site) -> tuple[ObjectKey, ...]:
         """Make the intent equal to `site` in one transaction; returns the keys that differed.
+
+        Hosts that one of its managers reported stay, though `site` does not name them.
 
         Raises:
             ConflictError: somebody else wrote the intent meanwhile.

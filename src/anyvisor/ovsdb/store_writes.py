@@ -9,7 +9,8 @@ from uuid import uuid4
 from anyvisor.contracts.store import Decision, HostReport
 from anyvisor.errors import ConflictError, TerminalError
 from anyvisor.model.attachment import Attachment
-from anyvisor.model.names import ObjectKey, PortName
+from anyvisor.model.host import Host
+from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.site import Site
 from anyvisor.model.state import Tag
 from anyvisor.ovsdb import cells, columns, intent_rows, state_rows
@@ -57,6 +58,8 @@ class StoreWrites:
                 continue
             row = self._picture.row(kind.table, name)
             if name not in wanted:
+                if kind.part == "hosts" and held[name].manager in site.managers:
+                    continue
                 if row is not None:
                     row.delete()
             elif row is None:
@@ -69,6 +72,8 @@ class StoreWrites:
 
     def decide(self, transaction: Transaction, decision: Decision) -> None:
         """Write the columns of anyvisord."""
+        for host, found in decision.found.items():
+            self._find(transaction, host, found)
         for host, scheme in decision.schemes.items():
             self._update("Host", host, {"scheme": scheme.value if scheme is not None else None}, scheme)
         for host, duties in decision.duties.items():
@@ -94,6 +99,19 @@ class StoreWrites:
             if row is None:
                 raise ConflictError("there is no intent yet")
             cells.put(row, {"applied": decision.applied})
+
+    def _find(self, transaction: Transaction, name: HostName, found: Host | None) -> None:
+        """A host as its manager reports it. A row without a manager is the users'."""
+        row = self._picture.row("Host", name)
+        if row is not None and columns.one(row, "manager") is None:
+            return
+        kind = intent_rows.KIND_OF_TABLE["Host"]
+        if row is None and found is not None:
+            cells.fill(transaction.insert(transaction.idl.tables["Host"]), kind.write(found))
+        elif row is not None and found is None:
+            row.delete()
+        elif row is not None:
+            cells.put(row, kind.write(found))
 
     def _update(self, table: str, name: str, wanted: Cells, decided: object) -> None:
         row = self._picture.row(table, name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import (
@@ -28,7 +28,7 @@ from anyvisor.model.estate import (
 )
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
-from anyvisor.model.names import HostName, PortName
+from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.state import Tag
 from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps
 from anyvisor.planner.facts import traits
@@ -79,8 +79,15 @@ class EstatePlan:
     problems: Mapping[str, str] = field(default_factory=dict)
 
 
+class Sought(NamedTuple):
+    """A port, and the MAC that its vNIC is found by."""
+
+    port: PortName
+    mac: Mac
+
+
 def cards_by_port(
-    attachments: Iterable[Attachment], vms: Mapping[PortName, str | None], estate: Estate
+    attachments: Iterable[Attachment | Sought], vms: Mapping[PortName, str | None], estate: Estate
 ) -> dict[PortName, Card]:
     """The card of each port, by its MAC; of several with one MAC, that of the VM which the site names."""
     by_mac: defaultdict[str, list[Card]] = defaultdict(list)

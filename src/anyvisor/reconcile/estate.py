@@ -25,11 +25,13 @@ from anyvisor.planner.allocate import release
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
 from anyvisor.planner.estate import (
     EstatePlan,
+    Sought,
     Wanted,
     cards_by_port,
     estate_plan,
     released,
 )
+from anyvisor.planner.found import in_use, news
 from anyvisor.planner.inner import inner_place, port_key
 from anyvisor.reconcile import findings
 from anyvisor.reconcile.tally import Tally
@@ -85,6 +87,8 @@ class EstateReconciler:
         state = self._store.snapshot()
         try:
             estate = self._driver.estate()
+            if self._find(state, estate):
+                state = self._store.snapshot()
             self._place(state, estate)
             wanted = wanted_of(state, estate, self._wishes)
             plan = estate_plan(wanted, estate)
@@ -131,6 +135,15 @@ class EstateReconciler:
         """
         if self._tally is not None and self._cards:
             self._tally.take(self._store.snapshot().attachments.values(), self._cards)
+
+    def _find(self, state: State, estate: Estate) -> bool:
+        """Store the hosts that the site file does not name; True if there was news."""
+        changed = news(self._manager, state, estate.hosts)
+        if changed:
+            self._store.decide(Decision(found=changed))
+            for host in changed:
+                self._tell(ObjectKey("host", host))
+        return bool(changed)
 
     def _place(self, state: State, estate: Estate) -> None:
         """Say where the VMs of ports run. A card that vanished leaves its port where it was seen last."""
@@ -204,12 +217,18 @@ class EstateReconciler:
 
 def moved(state: State, estate: Estate) -> dict[PortName, Placement]:
     """Where the VMs of ports run, as far as that is news."""
+    attached = (
+        Sought(a.port, a.mac)
+        for a in state.attachments.values()
+        if a.host in estate.hosts or a.kind is AttachmentKind.VLAN_ACCESS
+    )
+    nowhere = (
+        Sought(name, state.ports[name].mac)
+        for name, port in state.site.ports.items()
+        if port.host is None and name not in state.attachments and name in state.ports
+    )
     cards = cards_by_port(
-        (
-            a
-            for a in state.attachments.values()
-            if a.host in estate.hosts or a.kind is AttachmentKind.VLAN_ACCESS
-        ),
+        (*attached, *nowhere),
         {name: port.vm for name, port in state.site.ports.items()},
         estate,
     )
@@ -234,6 +253,9 @@ def wanted_of(state: State, estate: Estate, wishes: Wishes) -> Wanted:
         if name in hosts and known.scheme is not None
     }
     attachments = {port: a for port, a in state.attachments.items() if a.host in hosts}
+    busy = {a.host for a in attachments.values()} | {a.staged for a in attachments.values() if a.staged}
+    used = in_use(state.site, hosts, busy)
+    schemes = {name: scheme for name, scheme in schemes.items() if name in used}
     ready = frozenset(port for port, a in attachments.items() if _way_is_laid(state, port, a.kind))
     served = [name for name, scheme in schemes.items() if scheme is Scheme.APPLIANCE]
     return Wanted(

@@ -12,6 +12,7 @@ from anyvisor.contracts.store import Decision, HostReport
 from anyvisor.errors import AnyvisorError, ConflictError, TerminalError
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
+from anyvisor.model.host import Host
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import HostName, ObjectKey, ObjectKind, PortName
 from anyvisor.model.site import Site
@@ -83,6 +84,8 @@ class FakeStore:
         with self.database.changed:
             self._may_fail()
             state = self.database.state
+            reported = {n: h for n, h in state.site.hosts.items() if h.manager in site.managers}
+            site = replace(site, hosts={**reported, **site.hosts})
             keys = tuple(_site_differences(state.site, site))
             if keys:
                 self.database.become(_with_site(state, site))
@@ -203,7 +206,22 @@ def _with_site(state: State, site: Site) -> State:
     )
 
 
+def _with_found(state: State, found: Mapping[HostName, Host | None]) -> State:
+    hosts = dict(state.site.hosts)
+    for name, host in found.items():
+        if name in hosts and hosts[name].manager is None:
+            continue
+        if host is None:
+            hosts.pop(name, None)
+        else:
+            hosts[name] = host
+    states = {name: state.hosts.get(name, HostState()) for name in hosts}
+    return replace(state, site=replace(state.site, hosts=hosts), hosts=states)
+
+
 def _decided(state: State, decision: Decision) -> State:
+    if decision.found:
+        state = _with_found(state, decision.found)
     hosts = dict(state.hosts)
     for host, scheme in decision.schemes.items():
         if host in hosts:
