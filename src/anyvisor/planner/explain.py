@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+from anyvisor.model.capacity import Capacity
 from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import Scheme
@@ -36,12 +37,14 @@ class HostExplanation:
     plan: HostPlan
     carried: Scheme | None
     conditions: tuple[Condition, ...] = ()
+    capacity: Capacity | None = None
 
     def to_json(self) -> dict[str, object]:
         """As in ``plan --json``, with what is in force."""
         return {
             **host_to_json(self.plan),
             "carried": self.carried.value if self.carried is not None else None,
+            "inner_switch": self.capacity.to_json() if self.capacity is not None else None,
             "conditions": [str(condition) for condition in self.conditions],
         }
 
@@ -55,6 +58,7 @@ class HostExplanation:
             *_block("because", plan.because),
             *_block("not", (f"{v.scheme}: {v.reason} [{v.code}; {v.source}]" for v in plan.rejected)),
             f"  predicted at least: {plan.predicts.controlled:.0%} governed, {plan.predicts.observed:.0%} seen",
+            *((f"  inner switch: {self.capacity}",) if self.capacity is not None else ()),
             *_block("steps left", (f"{step.do} on {step.on}: {step.what}" for step in plan.steps)),
             *_block("conditions", (str(condition) for condition in self.conditions)),
         )
@@ -112,11 +116,13 @@ class PortExplanation:
         )
 
 
-def explain_host(plan: HostPlan, state: State) -> HostExplanation:
-    """Why the host has its scheme, with what its agent and the daemon say about it."""
+def explain_host(plan: HostPlan, state: State, capacity: Capacity | None = None) -> HostExplanation:
+    """Why the host has its scheme, with what its agent and the daemon say about it, and its inner switch."""
     host = state.hosts.get(plan.host, HostState())
     conditions = (*host.conditions, *state.conditions.get(ObjectKey("host", plan.host), ()))
-    return HostExplanation(plan=plan, carried=host.carried, conditions=conditions)
+    if capacity is not None and capacity.alarming:
+        conditions = (*conditions, capacity.condition())
+    return HostExplanation(plan=plan, carried=host.carried, conditions=conditions, capacity=capacity)
 
 
 def explain_port(

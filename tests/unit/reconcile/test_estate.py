@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from anyvisor.contracts.store import HostReport
+from anyvisor.contracts.store import Decision, HostReport
 from anyvisor.errors import UnreachableError
 from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import Hypervisor, NetworkKind, Scheme, SwitchKind
@@ -413,3 +413,15 @@ def test_a_preview_of_what_is_there_already_is_empty(world):
     )
 
     assert (found.controller.changes, found.estates["vc1"].steps) == ((), ())
+
+
+def test_an_inner_switch_that_is_nearly_full_stands_in_its_managers_conditions(world):
+    world.run()
+    held = next(iter(world.store.snapshot().tags.values()))
+    crowd = [replace(held, vlan=vlan, holder=f"old{vlan}") for vlan in range(100, 3500)]
+    world.store.decide(Decision(tags={(tag.scope, tag.vlan): tag for tag in crowd}))
+
+    world.reconciler.reconcile()
+
+    said = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+    assert [(each.kind, each.true) for each in said] == [("Manager", True), ("Capacity", False)]
