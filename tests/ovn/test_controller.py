@@ -26,7 +26,9 @@ from anyvisor.model.network import Network, Subnet
 from anyvisor.model.port import Port
 from anyvisor.model.security import PortRange, Rule, SecurityGroup
 from anyvisor.model.site import Site
+from anyvisor.planner.moves import Binding
 from anyvisor.planner.reach import allowed
+from anyvisor.testing.daemons import wait_until
 from anyvisor.testing.sandbox import OvnSandbox
 
 pytestmark = pytest.mark.ovn
@@ -373,3 +375,24 @@ def _traced(sandbox: OvnSandbox, source: int, target: int, protocol: Protocol, n
         flow,
     )
     return f'output("vm{target}")' in printed
+
+
+def test_a_port_that_is_followed_shows_both_chassis_and_then_the_one_it_moved_to(sandbox, controller):
+    hosts = [sandbox.add_chassis(name) for name in ("kvm1", "kvm2")]
+    put(controller, WEB, OPEN, port(1), port(2))
+    for host in hosts:
+        host.plug("vm1")
+    controller.follow(["vm1"])
+    woken = []
+    controller.watch(woken.append)
+
+    put(controller, port(1, chassis=("kvm1", "kvm2")))
+    both = Binding(chassis="kvm1", also=frozenset({"kvm2"}), up=True)
+    wait_until(lambda: controller.bindings(["vm1", "vm2"]) == {"vm1": both}, "both have claimed it")
+    put(controller, port(1, chassis=("kvm2",)))
+    moved = Binding(chassis="kvm2", up=True)
+    wait_until(lambda: controller.bindings(["vm1"]) == {"vm1": moved}, "it is up on the other")
+
+    assert ObjectKey("port", "vm1") in woken
+    controller.follow([])
+    assert controller.bindings(["vm1"]) == {}

@@ -10,6 +10,7 @@ from typing import Protocol
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
 from anyvisor.model.kinds import Scheme
+from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.site import Site
 from anyvisor.model.state import Placement, Plugged, PortState, State, Tag
@@ -24,6 +25,8 @@ class Decision:
     attachments: Mapping[PortName, Attachment | None] = field(default_factory=dict)
     tags: Mapping[tuple[str, int], Tag | None] = field(default_factory=dict)
     placements: Mapping[PortName, Placement | None] = field(default_factory=dict)
+    moves: Mapping[tuple[PortName, int], Move | None] = field(default_factory=dict)
+    """Migrations by port and the time they began. A time that is stored stays, whatever this says."""
     cards: Mapping[PortName, str | None] = field(default_factory=dict)
     """Of attachments that are there the vNIC that is plugged where it belongs."""
     conditions: Mapping[ObjectKey, tuple[Condition, ...]] = field(default_factory=dict)

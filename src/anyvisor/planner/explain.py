@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 
 from anyvisor.model.capacity import Capacity
 from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import Scheme
+from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.plan import EscapingPair, HostPlan, Unenforced
 from anyvisor.model.port import Port
@@ -79,6 +81,8 @@ class PortExplanation:
     escapes: tuple[EscapingPair, ...]
     escape_count: int
     conditions: tuple[Condition, ...] = ()
+    moves: tuple[Move, ...] = ()
+    """The last migrations of its VM, oldest first."""
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -96,6 +100,7 @@ class PortExplanation:
             "seen": self.seen,
             "escapes": [pair_to_json(pair) for pair in self.escapes],
             "escape_count": self.escape_count,
+            "moves": [move_to_json(move) for move in reversed(self.moves)],
             "conditions": [str(condition) for condition in self.conditions],
         }
 
@@ -112,6 +117,7 @@ class PortExplanation:
             *_block(
                 f"escapes ({self.escape_count})", (f"to {pair.target}: {pair.why}" for pair in self.escapes)
             ),
+            *_block("moves", (in_words(move) for move in reversed(self.moves))),
             *_block("conditions", (str(condition) for condition in self.conditions)),
         )
 
@@ -153,7 +159,29 @@ def explain_port(
         escapes=tuple(islice(pairs, PAIRS_LISTED)),
         escape_count=len(pairs),
         conditions=state.conditions.get(ObjectKey("port", name), ()),
+        moves=state.moves.get(name, ()),
     )
+
+
+def move_to_json(move: Move) -> dict[str, object]:
+    """Times in milliseconds: `begun` since the epoch, the others since then; null for what was not seen."""
+    since = move.since_begun()
+    return {
+        "from": str(move.origin),
+        "to": str(move.target),
+        "begun": move.begun,
+        **{f"{name}_ms": since.get(name) for name in ("staged", "arrived", "finalised", "returned")},
+        "outage_ms": move.outage_ms,
+    }
+
+
+def in_words(move: Move) -> str:
+    """One line."""
+    when = datetime.fromtimestamp(move.begun / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    seen = "; ".join(f"{name} after {ms / 1000:.2f} s" for name, ms in move.since_begun().items())
+    outage = move.outage_ms
+    waited = f"; its port was not ready for {outage / 1000:.2f} s" if outage is not None else ""
+    return f"{when} {move.origin} → {move.target}: {seen or 'under way'}{waited}"
 
 
 def _seen(host: Host | None, scheme: Scheme | None) -> str:

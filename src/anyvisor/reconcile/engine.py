@@ -22,6 +22,7 @@ from anyvisor.planner.decide import Decided, Decider
 from anyvisor.planner.fleet import Fleet
 from anyvisor.planner.logical import logical_group, logical_network, logical_port, logical_router
 from anyvisor.reconcile import conditions
+from anyvisor.reconcile.moving import Moving
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Engine:
         self._decider = Decider(self._fleet)
         self._loaded = False
         self._said: dict[ObjectKey, tuple[Condition, ...]] = {}
+        self._moving = Moving(controller, clock)
 
     def round(self, keys: Iterable[ObjectKey], *, everything: bool = False) -> Outcome:
         """Look at `keys`, at what hangs on them, and with `everything` also at what is there but no longer wanted."""
@@ -157,8 +159,9 @@ class Engine:
             if condition is not None and self._said.get(key) != (condition,):
                 self._said[key] = (condition,)
                 news[key] = (condition,)
-        if news:
-            self._store.decide(Decision(conditions=news))
+        moves = self._moving.look(state, ports)
+        if news or moves:
+            self._store.decide(Decision(conditions=news, moves=moves))
 
     def _condition(self, state: State, key: ObjectKey, up: Mapping[PortName, bool]) -> Condition | None:
         match key.kind:

@@ -24,6 +24,7 @@ from anyvisor.planner.allocate import release
 from anyvisor.planner.capacity import alarms, capacities
 from anyvisor.planner.estate import ApplianceWish, EstatePlan, Wanted, cards_by_port, estate_plan, released
 from anyvisor.planner.inner import inner_place, port_key
+from anyvisor.planner.moves import placed
 from anyvisor.planner.placement import site_in_place
 from anyvisor.reconcile import findings
 from anyvisor.reconcile.tally import Tally
@@ -130,7 +131,8 @@ class EstateReconciler:
         """Say where the VMs of ports run. A card that vanished leaves its port where it was seen last."""
         news = moved(state, estate)
         if news:
-            self._store.decide(Decision(placements=news))
+            moves = placed(state, news, int(self._clock() * 1000))
+            self._store.decide(Decision(placements=news, moves=moves))
             for port in news:
                 self._tell(ObjectKey("port", port))
 

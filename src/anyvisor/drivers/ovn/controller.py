@@ -9,6 +9,7 @@ from typing import Any
 
 from anyvisor.contracts.controller import Change, ChassisState, ControllerPlan, Refusal
 from anyvisor.drivers.ovn import group, network, port, router
+from anyvisor.drivers.ovn.bindings import NONE, Bindings
 from anyvisor.drivers.ovn.chassis import Chassis
 from anyvisor.drivers.ovn.difference import Insert, Update, difference
 from anyvisor.drivers.ovn.index import NorthboundIndex, ref_of
@@ -19,6 +20,7 @@ from anyvisor.model.logical import LogicalGroup, LogicalNetwork, LogicalObject, 
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.ovsdb import columns
 from anyvisor.ovsdb.connection import Connection, RowEvent
+from anyvisor.planner.moves import Binding
 
 _ORDER: Mapping[str, int] = {"policy": 0, "network": 1, "group": 2, "router": 3, "port": 4}
 _POLL_SECONDS = 0.02
@@ -51,10 +53,15 @@ class OvnController:
             northbound, schema_name="OVN_Northbound", tables=NORTHBOUND, timeout_seconds=timeout_seconds
         )
         self._southbound = Connection(
-            southbound, schema_name="OVN_Southbound", tables=SOUTHBOUND, timeout_seconds=timeout_seconds
+            southbound,
+            schema_name="OVN_Southbound",
+            tables=SOUTHBOUND,
+            conditions=NONE,
+            timeout_seconds=timeout_seconds,
         )
         self._northbound.subscribe(self._seen)
         self._chassis = Chassis(self._southbound, owner)
+        self._bindings = Bindings(self._southbound, self._tell)
 
     def start(self) -> None:
         """Connect to both databases and read them. Raises UnreachableError, naming the remote."""
@@ -68,7 +75,8 @@ class OvnController:
 
     def watch(self, notify: Callable[[ObjectKey], None]) -> None:
         """Call `notify` from another thread with the key of every object of ours that somebody changed or took away,
-        and of every port that came up or went down."""
+        of every port that came up or went down, and of
+        every binding of a port that is followed."""
         self._watchers.append(notify)
 
     def plan(self, wanted: Iterable[LogicalObject], unwanted: Iterable[ObjectKey]) -> ControllerPlan:
@@ -95,6 +103,14 @@ class OvnController:
     def up(self, ports: Collection[PortName]) -> Mapping[PortName, bool]:
         """Whether the flows of each port are installed (ovn-nb(5), Logical_Switch_Port: up)."""
         return self._northbound.read(lambda _: {name: self._is_up(name) for name in ports})
+
+    def follow(self, ports: Collection[PortName]) -> None:
+        """See `ControllerDriver`. Raises UnreachableError."""
+        self._bindings.follow(ports)
+
+    def bindings(self, ports: Collection[PortName]) -> Mapping[PortName, Binding]:
+        """See `ControllerDriver` (ovn-sb(5), Port_Binding: chassis, additional_chassis, up)."""
+        return self._bindings.of(ports)
 
     def chassis(self) -> Mapping[HostName, ChassisState]:
         """Every chassis that has registered."""
@@ -186,8 +202,11 @@ class OvnController:
             return
         ref = ref_of(event.table, event.row, self._owner)
         if ref is not None and ref.key.kind != "policy" and _matters(event):
-            for notify in self._watchers:
-                notify(ref.key)
+            self._tell(ref.key)
+
+    def _tell(self, key: ObjectKey) -> None:
+        for notify in self._watchers:
+            notify(key)
 
 
 _MEMBERS = frozenset({"ports", "acls", "nat", "static_routes", "ha_chassis", "gateway_chassis"})
