@@ -182,6 +182,16 @@ def test_each_vnic_behind_an_appliance_has_a_tag_of_its_own(mixed):
     assert len({a.switch for a in attachments}) == 1
 
 
+def test_every_chassis_says_that_its_underlay_carries_what_tunnels_need(mixed):
+    def said(host, kind):
+        return any(each.startswith(f"{kind}=true Carries") for each in mixed.product.host(host)["conditions"])
+
+    for host in ("kvm1", "kvm2", "esx2", "esx3"):
+        eventually(f"the underlay of {host} is probed", partial(said, host, "Underlay"), seconds=60)
+    for host in ("esx2", "esx3"):
+        eventually(f"the trunk of {host} is looked at", partial(said, host, "Trunk"), seconds=60)
+
+
 def test_bytes_are_counted_on_every_kind_of_host(mixed):
     flows = [
         session.flow(mixed.place, "web6", "web1", port=53),

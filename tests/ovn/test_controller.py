@@ -9,6 +9,7 @@ from itertools import permutations, product
 
 import pytest
 
+from anyvisor.drivers.openvswitch.switch import OpenvSwitch
 from anyvisor.drivers.ovn.controller import OvnController
 from anyvisor.errors import ConflictError
 from anyvisor.model.kinds import AttachmentKind, Direction, NetworkKind, Protocol
@@ -396,3 +397,12 @@ def test_a_port_that_is_followed_shows_both_chassis_and_then_the_one_it_moved_to
     assert ObjectKey("port", "vm1") in woken
     controller.follow([])
     assert controller.bindings(["vm1"]) == {}
+
+
+def test_the_peers_of_a_chassis_are_those_that_ovn_has_made_tunnels_to(sandbox):
+    first, _ = sandbox.add_chassis("kvm1"), sandbox.add_chassis("kvm2")
+    switch = OpenvSwitch.connect(first.remote, owner=lambda: "")
+    try:
+        wait_until(lambda: switch.tunnels() == {"kvm2": "127.0.0.2"}, "the tunnel to kvm2 is there")
+    finally:
+        switch.close()

@@ -15,6 +15,7 @@ from anyvisor.ovsdb.server import schema_file, upgrade
 from anyvisor.ovsdb.store import OvsdbStore
 from anyvisor.testing.daemons import run, wait_until
 from anyvisor.testing.store_contract import StoreContract
+from anyvisor.testing.store_kept import StoreKeepsContract
 from anyvisor.testing.store_sample import EVERYTHING, P1, PORT1, SITE, attached, without_port
 
 
@@ -28,7 +29,7 @@ def open_store(database):
         yield opened
 
 
-class TestOvsdbStore(StoreContract):
+class TestOvsdbStore(StoreContract, StoreKeepsContract):
     pass
 
 

@@ -31,6 +31,8 @@ class Decision:
     """Of attachments that are there the vNIC that is plugged where it belongs."""
     conditions: Mapping[ObjectKey, tuple[Condition, ...]] = field(default_factory=dict)
     applied: int | None = None
+    underlay_mtu: int | None = None
+    """None leaves what is stored."""
 
     @property
     def empty(self) -> bool:

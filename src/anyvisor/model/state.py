@@ -81,6 +81,8 @@ class State:
     """Identifies this installation in everything we write elsewhere."""
     generation: int = 0
     applied: int = 0
+    underlay_mtu: int | None = None
+    """What networks without an MTU of their own are laid out for, in bytes; None before anyvisord has said."""
     hosts: Mapping[HostName, HostState] = field(default_factory=dict)
     ports: Mapping[PortName, PortState] = field(default_factory=dict)
     placements: Mapping[PortName, Placement] = field(default_factory=dict)

@@ -103,6 +103,7 @@ class Picture:
             owner=whole.get("owner", ""),
             generation=whole.get("generation", 0),
             applied=whole.get("applied", 0),
+            underlay_mtu=whole.get("underlay_mtu"),
             **states,
         )
 
@@ -191,7 +192,7 @@ class Picture:
             self._set("placements", name, row and state_rows.placement(row))
 
     def _take_global(self, row: Row | None) -> None:
-        for column in ("owner", "generation", "applied"):
+        for column in ("owner", "generation", "applied", "underlay_mtu"):
             self._set("global", column, row and columns.one(row, column))
         self._set("global", "controller", row and intent_rows.controller(row))
         self._set("global", "policy", row and intent_rows.policy(row))

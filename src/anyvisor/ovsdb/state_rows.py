@@ -14,7 +14,7 @@ from anyvisor.ovsdb.intent_rows import scheme
 from anyvisor.ovsdb.replica import Row
 
 DECIDED = {
-    "Global": frozenset({"applied", "conditions"}),
+    "Global": frozenset({"applied", "underlay_mtu", "conditions"}),
     "Manager": frozenset({"conditions"}),
     "Host": frozenset({"scheme", "conditions"}),
     "Network": frozenset({"conditions"}),

@@ -90,11 +90,13 @@ class StoreWrites:
             row = self._object(about)
             if row is not None:  # about what is gone there is nothing to say
                 cells.put(row, {"conditions": cells.conditions_cell(conditions)})
-        if decision.applied is not None:
+        whole = {"applied": decision.applied, "underlay_mtu": decision.underlay_mtu}
+        said = {name: number for name, number in whole.items() if number is not None}
+        if said:
             row = self._picture.row("Global")
             if row is None:
                 raise ConflictError("there is no intent yet")
-            cells.put(row, {"applied": decision.applied})
+            cells.put(row, said)
 
     def _update(self, table: str, name: str, wanted: Cells, decided: object) -> None:
         row = self._picture.row(table, name)

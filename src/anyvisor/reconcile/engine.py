@@ -73,7 +73,7 @@ class Engine:
         if everything:
             keys = {*keys, *every_key(state), *(key for key in self._controller.owned())}
         decided = self._decider.round(state, keys, now_seconds=int(self._clock()))
-        self._store_decided(decided)
+        self._store_decided(state, decided)
         wanted, unwanted = compiled(self._fleet, decided)
         outcome = self._write(wanted, unwanted, decided.failures)
         self._report(decided, outcome)
@@ -86,13 +86,14 @@ class Engine:
         """The intent of that generation is carried out, as far as it can be."""
         self._store.decide(Decision(applied=generation))
 
-    def _store_decided(self, decided: Decided) -> None:
+    def _store_decided(self, state: State, decided: Decided) -> None:
         """Before anything else is written: a tag must be ours before a frame carries it."""
         decision = Decision(
             schemes=decided.schemes,
             ports=decided.ports,
             attachments=decided.attachments,
             tags=decided.tags,
+            underlay_mtu=None if self._fleet.underlay_mtu == state.underlay_mtu else self._fleet.underlay_mtu,
         )
         if not decision.empty:
             self._store.decide(decision)

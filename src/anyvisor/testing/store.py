@@ -227,6 +227,7 @@ def _decided(state: State, decision: Decision) -> State:
         moves=_with_moves(state.moves, decision.moves),
         conditions=_with_conditions(state, decision.conditions),
         applied=state.applied if decision.applied is None else decision.applied,
+        underlay_mtu=state.underlay_mtu if decision.underlay_mtu is None else decision.underlay_mtu,
     )
 
 
@@ -360,6 +361,8 @@ def _differences_for_anyvisord(before: State, after: State) -> Iterator[ObjectKe
 
 def _differences_for_agent(before: State, after: State) -> Iterator[ObjectKey]:
     yield from _site_differences(before.site, after.site)
+    if before.underlay_mtu != after.underlay_mtu:
+        yield GLOBAL_KEY
     for host in before.hosts.keys() & after.hosts.keys():
         if before.hosts[host].scheme != after.hosts[host].scheme:
             yield ObjectKey("host", host)

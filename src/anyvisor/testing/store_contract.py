@@ -16,7 +16,6 @@ from anyvisor.model.kinds import (
     AttachmentKind,
     Scheme,
 )
-from anyvisor.model.move import Move
 from anyvisor.model.names import (
     ObjectKey,
     PortName,
@@ -202,23 +201,6 @@ class StoreContract:
         state = store.snapshot()
         assert state.hosts[KVM1] == HostState()
         assert (state.ports, state.attachments, state.tags, state.conditions) == ({}, {}, {}, {})
-
-    def test_migrations_are_kept_per_port_and_a_time_that_is_stored_stays(
-        self, open_store: OpenStore
-    ) -> None:
-        store = open_store()
-        store.write_site(SITE)
-        first, second = (Move(begun=begun, origin=KVM1, target=KVM2) for begun in (1000, 2000))
-        store.decide(Decision(moves={(P1, 2000): second, (P1, 1000): first}))
-        store.decide(Decision(moves={(P1, 2000): replace(second, arrived=2500)}))
-
-        store.decide(Decision(moves={(P1, 2000): replace(second, staged=2100), (P1, 1000): None}))
-
-        assert store.snapshot().moves == {P1: (replace(second, staged=2100, arrived=2500),)}
-        assert open_store(host=KVM1).snapshot().moves == {}
-        store.write_site(without_port(SITE, P1))
-        store.forget([PORT1])
-        assert store.snapshot().moves == {}
 
     def test_a_held_tag_cannot_be_taken(self, open_store: OpenStore) -> None:
         store = open_store()
