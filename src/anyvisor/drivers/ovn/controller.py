@@ -13,7 +13,7 @@ from anyvisor.drivers.ovn.bindings import NONE, Bindings
 from anyvisor.drivers.ovn.chassis import Chassis
 from anyvisor.drivers.ovn.difference import Insert, Update, difference
 from anyvisor.drivers.ovn.index import NorthboundIndex, ref_of
-from anyvisor.drivers.ovn.row import Ref, RowSpec
+from anyvisor.drivers.ovn.row import PORT_GROUP, Ref, RowSpec
 from anyvisor.drivers.ovn.tables import NORTHBOUND, SOUTHBOUND
 from anyvisor.drivers.ovn.transaction import RowWriter
 from anyvisor.model.logical import LogicalGroup, LogicalNetwork, LogicalObject, LogicalPort, LogicalRouter
@@ -201,8 +201,20 @@ class OvnController:
         if not self._watchers or (event.kind == "create"):
             return
         ref = ref_of(event.table, event.row, self._owner)
-        if ref is not None and ref.key.kind != "policy" and _matters(event):
-            self._tell(ref.key)
+        if ref is None:
+            return
+        for key in self._touched(ref, event):
+            self._tell(key)
+
+    def _touched(self, ref: Ref, event: RowEvent) -> Iterator[ObjectKey]:
+        """The objects to look at when a row of ours was changed or taken away."""
+        yield from (member.key for member in map(self._index.ref, _lost_members(event)) if member is not None)
+        if ref.key.kind != "policy":
+            if _matters(event):
+                yield ref.key
+        elif event.kind == "delete":
+            # The guards are seen to with any group; without a group there is nothing that they could guard.
+            yield from sorted(key for key in self._index.keys if key.kind == "group")[:1]
 
     def _tell(self, key: ObjectKey) -> None:
         for notify in self._watchers:
@@ -211,6 +223,18 @@ class OvnController:
 
 _MEMBERS = frozenset({"ports", "acls", "nat", "static_routes", "ha_chassis", "gateway_chassis"})
 """Columns that hold other rows: they change with every port and say nothing about the object that holds them."""
+
+
+def _lost_members(event: RowEvent) -> frozenset[Any]:
+    """The ports that a port group has no longer: each must be looked at, for what is in no group is not filtered.
+
+    A group that has grown costs nothing. What it lost in the same instant is found when all is looked at.
+    """
+    if event.table != PORT_GROUP or event.old is None or "ports" not in columns.changed(event.old):
+        return frozenset()
+    if columns.size(event.row, "ports") > columns.size(event.old, "ports"):
+        return frozenset()
+    return frozenset(columns.several(event.old, "ports")).difference(columns.several(event.row, "ports"))
 
 
 def _matters(event: RowEvent) -> bool:
