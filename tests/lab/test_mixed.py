@@ -20,6 +20,8 @@ from anyvisor.planner.moves import KEPT
 from anyvisor.testing.sandbox import select
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(300)]
+VMOTION_SECONDS = 3
+"""How long a migration takes where its times are looked at: long beside what a busy machine adds."""
 
 
 def wrong(found):
@@ -211,6 +213,7 @@ def test_a_vm_moves_under_load_and_is_filtered_where_it_arrives(mixed, tell):
     tag = mixed.state().attachments["web7"].vlan
     flows = [session.flow(mixed.place, "web1", "web7"), session.flow(mixed.place, "web8", "web7")]
 
+    mixed.vcenter.set(vmotion_seconds=VMOTION_SECONDS)
     with session.measuring(mixed.place, *flows) as measured:
         mixed.vcenter.vm("web7", move_to="esx3")
         eventually("web7 on esx3", lambda: mixed.host_of("web7") == "esx3")
@@ -226,8 +229,8 @@ def test_a_vm_moves_under_load_and_is_filtered_where_it_arrives(mixed, tell):
     kept = mixed.moves("web7")[0]
     tell(kept)
     assert (kept["from"], kept["to"]) == ("esx2", "esx3")
-    # The lab's vCenter takes a second; anyvisord may have seen its beginning late, but not half of that.
-    assert 500 <= kept["arrived_ms"] <= kept["finalised_ms"] < 10_000
+    # anyvisord may have seen its beginning late, but by less than two thirds of the time that it took.
+    assert VMOTION_SECONDS * 333 <= kept["arrived_ms"] <= kept["finalised_ms"] < 60_000
     assert kept["staged_ms"] is not None, "the target was laid before the VM arrived"
     assert kept["outage_ms"] == 0
     assert wrong(session.check(mixed.place, silent)) == []
@@ -253,7 +256,6 @@ def test_twenty_moves_in_a_row_leave_nothing_behind(mixed):
         eventually("nothing is left behind", lambda: mixed.traces() == before, seconds=60)
     finally:
         assert different(before, mixed.traces()) == {}
-    mixed.vcenter.set(vmotion_seconds=1)
     assert wrong_to(mixed, "db6") == []
 
 
@@ -284,7 +286,7 @@ def test_a_vm_moves_under_load_from_an_appliance_to_a_host_whose_own_switch_stay
     mixed.product.run("apply", "-f", str(changed), "--wait", "90")
     flows = [session.flow(mixed.place, "web1", "web7")]
 
-    mixed.vcenter.set(vmotion_seconds=1)
+    mixed.vcenter.set(vmotion_seconds=VMOTION_SECONDS)
     with session.measuring(mixed.place, *flows) as measured:
         mixed.vcenter.vm("web7", move_to="esx3")
         eventually(
@@ -298,7 +300,7 @@ def test_a_vm_moves_under_load_from_an_appliance_to_a_host_whose_own_switch_stay
     tell(kept)
     assert found.longest_gap_ms < 30_000
     assert (kept["from"], kept["to"]) == ("esx2", "esx3")
-    assert kept["finalised_ms"] >= kept["arrived_ms"] >= 500
+    assert kept["finalised_ms"] >= kept["arrived_ms"] >= VMOTION_SECONDS * 333
     assert wrong(session.check(mixed.place, silent)) == []
 
 

@@ -48,7 +48,7 @@ class Carrying:
         """
         underlay_mtu = state.underlay_mtu or ETHERNET_MTU
         switch = self._switch()
-        source = switch.observe_chassis().settings.get("ovn-encap-ip", "")
+        source = switch.observe_chassis().settings.get("ovn-encap-ip", "").partition(",")[0]
         question = None
         if source:
             version = ip_address(source).version

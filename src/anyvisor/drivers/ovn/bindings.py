@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from anyvisor.errors import UnreachableError
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.ovsdb import columns
 from anyvisor.ovsdb.connection import Connection, RowEvent
@@ -25,7 +26,9 @@ class Bindings:
         southbound.subscribe(self._seen)
 
     def follow(self, ports: Collection[PortName]) -> None:
-        """Replicate the rows of these ports and no others. Raises UnreachableError."""
+        """Replicate the rows of these ports and no others. Raises UnreachableError, at once if nobody answers now."""
+        if not self._southbound.connected:
+            raise UnreachableError("the southbound database does not answer")
         self._southbound.set_conditions({TABLE: [["logical_port", "==", port] for port in sorted(ports)]})
 
     def of(self, ports: Collection[PortName]) -> Mapping[PortName, Binding]:
