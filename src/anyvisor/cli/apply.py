@@ -72,7 +72,8 @@ def _preview(settings: Settings, site: Site) -> None:
         return
     state, found, silent = wiring.preview(settings, site)
     source = f"against {wiring.database_of(settings)}"
-    for line in plan_lines(paper.plan(site, state), site, source=source, why=False):
+    planned = paper.plan(site, state, now_seconds=int(time.time()))
+    for line in plan_lines(planned, site, source=source, why=False):
         click.echo(line)
     click.echo("")
     click.echo(heading(f"On the controller: {len(found.controller.changes)} changes in one transaction"))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -36,7 +37,7 @@ def plan(
     """
     site = load_site(site_file)
     state, source = (State(), "on paper") if on_paper else _known(context, site)
-    planned = paper.plan(site, state)
+    planned = paper.plan(site, state, now_seconds=int(time.time()))
     if as_json:
         print_json(paper.to_json(planned))
     else:

@@ -23,6 +23,7 @@ from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.state import HostState, Placement, Plugged, State, Tag
 from anyvisor.planner.allocate import release
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
+from anyvisor.planner.capacity import alarms, capacities
 from anyvisor.planner.estate import (
     EstatePlan,
     Wanted,
@@ -31,6 +32,8 @@ from anyvisor.planner.estate import (
     released,
 )
 from anyvisor.planner.inner import inner_place, port_key
+from anyvisor.planner.moves import placed
+from anyvisor.planner.placement import site_in_place
 from anyvisor.reconcile import findings
 from anyvisor.reconcile.tally import Tally
 
@@ -100,7 +103,7 @@ class EstateReconciler:
         if refused is not None:
             self._say(state, findings.failed(MANAGER, refused))
             return Looked(steps=plan.steps, error=refused)
-        self._say(state, _manager_condition(plan))
+        self._say(state, _manager_condition(plan), *self._alarms(state, wanted))
         return Looked(steps=plan.steps)
 
     def _carry_out(self, steps: tuple[EstateStep, ...]) -> AnyvisorError | None:
@@ -136,7 +139,8 @@ class EstateReconciler:
         """Say where the VMs of ports run. A card that vanished leaves its port where it was seen last."""
         news = moved(state, estate)
         if news:
-            self._store.decide(Decision(placements=news))
+            moves = placed(state, news, int(self._clock() * 1000))
+            self._store.decide(Decision(placements=news, moves=moves))
             for port in news:
                 self._tell(ObjectKey("port", port))
 
@@ -192,12 +196,17 @@ class EstateReconciler:
         if not unchanged:
             self._store.report(HostReport(host=host, carried=scheme, conditions=said, plugged=plugged))
 
-    def _say(self, state: State, condition: Condition) -> None:
+    def _alarms(self, state: State, wanted: Wanted) -> tuple[Condition, ...]:
+        """Inner switches whose tags come to an end; only said where it is time to act."""
+        now = int(self._clock())
+        return alarms(capacities(site_in_place(state), state, wanted.schemes, now_seconds=now))
+
+    def _say(self, state: State, *said: Condition) -> None:
         key = ObjectKey("manager", self._manager)
-        if state.conditions.get(key) == (condition,):
+        if state.conditions.get(key) == said:
             return
         try:
-            self._store.decide(Decision(conditions={key: (condition,)}))
+            self._store.decide(Decision(conditions={key: said}))
         except RetryableError as error:
             log.debug("%s: could not be said yet: %s", self._manager, error)
 

@@ -12,11 +12,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from anyvisor.model.capacity import Capacity
 from anyvisor.model.condition import Condition
 from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.plan import EscapingPair
 from anyvisor.model.state import State, StationReading, Telemetry, VnicReading
+from anyvisor.planner.capacity import alarms
 from anyvisor.planner.fallbacks import duty_conditions
 
 
@@ -70,6 +72,7 @@ class OverallView:
     hosts: tuple[HostCoverage, ...]
     escapes: tuple[EscapingPair, ...]
     ports: Mapping[PortName, Share]
+    capacities: tuple[Capacity, ...] = ()
 
     @property
     def total(self) -> Share:
@@ -80,8 +83,14 @@ class OverallView:
         return total
 
 
-def overall_view(state: State, telemetry: Telemetry, escapes: Iterable[EscapingPair]) -> OverallView:
-    """Put together what was decided, what agents report and what was counted."""
+def overall_view(
+    state: State,
+    telemetry: Telemetry,
+    escapes: Iterable[EscapingPair],
+    capacities: Iterable[Capacity] = (),
+) -> OverallView:
+    """Put together what was decided, what agents report, what was counted and how full the inner switches are."""
+    found = tuple(capacities)
     stations: defaultdict[PortName, list[StationReading]] = defaultdict(list)
     for reading in telemetry.stations.values():
         stations[reading.port].append(reading)
@@ -92,8 +101,11 @@ def overall_view(state: State, telemetry: Telemetry, escapes: Iterable[EscapingP
     by_host: defaultdict[HostName, list[PortName]] = defaultdict(list)
     for port, attachment in state.attachments.items():
         by_host[attachment.host].append(port)
-    hosts = tuple(_host(state, name, by_host.get(name, []), shares) for name in sorted(state.site.hosts))
-    return OverallView(hosts=hosts, escapes=tuple(escapes), ports=shares)
+    hosts = tuple(
+        _host(state, name, by_host.get(name, []), shares, alarms(found, name))
+        for name in sorted(state.site.hosts)
+    )
+    return OverallView(hosts=hosts, escapes=tuple(escapes), ports=shares, capacities=found)
 
 
 def port_share(reading: VnicReading | None, stations: Iterable[StationReading], *, attached: bool) -> Share:
@@ -121,7 +133,11 @@ def _attached(state: State, port: PortName) -> bool:
 
 
 def _host(
-    state: State, name: HostName, ports: Iterable[PortName], shares: Mapping[PortName, Share]
+    state: State,
+    name: HostName,
+    ports: Iterable[PortName],
+    shares: Mapping[PortName, Share],
+    also: tuple[Condition, ...],
 ) -> HostCoverage:
     here = list(ports)
     share = Share()
@@ -132,6 +148,7 @@ def _host(
         *(known.conditions if known is not None else ()),
         *(duty_conditions(known) if known is not None else ()),
         *state.conditions.get(ObjectKey("host", name), ()),
+        *also,
     )
     if share.silent:
         conditions = (
@@ -192,4 +209,5 @@ def to_json(view: OverallView) -> dict[str, object]:
             }
             for pair in view.escapes
         ],
+        "inner_switches": [each.to_json() for each in view.capacities],
     }

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from anyvisor.contracts.store import HostReport
+from anyvisor.contracts.store import Decision, HostReport
 from anyvisor.errors import UnreachableError
 from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import Hypervisor, NetworkKind, Scheme, SwitchKind
@@ -19,6 +19,7 @@ from anyvisor.model.state import HostState, Plugged, Telemetry
 from anyvisor.model.vnic import Counters
 from anyvisor.planner.appliances import ApplianceWish
 from anyvisor.planner.inner import group_name, network_group_name
+from anyvisor.planner.moves import Binding
 from anyvisor.planner.plugs import trunk_plugs
 from anyvisor.reconcile.attendant import Attendant
 from anyvisor.reconcile.engine import Engine
@@ -413,3 +414,64 @@ def test_a_preview_of_what_is_there_already_is_empty(world):
     )
 
     assert (found.controller.changes, found.estates["vc1"].steps) == ((), ())
+
+
+def test_an_inner_switch_that_is_nearly_full_stands_in_its_managers_conditions(world):
+    world.run()
+    held = next(iter(world.store.snapshot().tags.values()))
+    crowd = [replace(held, vlan=vlan, holder=f"old{vlan}") for vlan in range(100, 3500)]
+    world.store.decide(Decision(tags={(tag.scope, tag.vlan): tag for tag in crowd}))
+
+    world.reconciler.reconcile()
+
+    said = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+    assert [(each.kind, each.true) for each in said] == [("Manager", True), ("Capacity", False)]
+
+
+def test_a_migration_is_kept_with_what_was_measured_of_it(world):
+    world.run()
+    world.controller.bound["vm0"] = Binding(chassis="esx1", up=True)
+    world.estate.begin_move("vm0", "esx2")
+    world.reconciler.reconcile()
+    world.engine.round((), everything=True)
+    world.now += 0.25
+    world.controller.bound["vm0"] = Binding(chassis="esx1", also=frozenset({"esx2"}), up=True)
+    world.engine.round([ObjectKey("port", "vm0")])
+    world.now += 1
+    world.estate.finish_move("vm0")
+    world.reconciler.reconcile()
+    world.now += 0.05
+    world.controller.bound["vm0"] = Binding(chassis="esx2", up=True)
+    world.run()
+
+    (move,) = world.store.snapshot().moves["vm0"]
+    assert (move.origin, move.target) == ("esx1", "esx2")
+    assert move.since_begun() == {"staged": 250, "arrived": 1250, "finalised": 1300}
+    assert move.outage_ms == 0
+    assert world.controller.followed == frozenset()
+
+
+def test_a_migration_that_was_under_way_when_the_daemon_died_is_followed_by_the_next(world):
+    world.run()
+    world.estate.begin_move("vm0", "esx2")
+    world.reconciler.reconcile()
+    world.restart()
+    world.estate.finish_move("vm0")
+    world.reconciler.reconcile()
+    world.controller.bound["vm0"] = Binding(chassis="esx2", up=True)
+    world.run()
+
+    (move,) = world.store.snapshot().moves["vm0"]
+    assert move.over
+
+
+def test_migrations_of_a_port_that_is_gone_are_forgotten(world):
+    world.run()
+    world.estate.begin_move("vm0", "esx2")
+    world.reconciler.reconcile()
+    world.estate.finish_move("vm0")
+    world.run()
+    world.want(VMS[1:])
+    world.run()
+
+    assert world.store.snapshot().moves == {}
