@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anyvisor.model.condition import Condition
 from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
@@ -69,6 +69,8 @@ class OverallView:
     hosts: tuple[HostCoverage, ...]
     escapes: tuple[EscapingPair, ...]
     ports: Mapping[PortName, Share]
+    managers: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    """What is said of each manager; empty while nobody has attended it yet."""
 
     @property
     def total(self) -> Share:
@@ -92,7 +94,10 @@ def overall_view(state: State, telemetry: Telemetry, escapes: Iterable[EscapingP
     for port, attachment in state.attachments.items():
         by_host[attachment.host].append(port)
     hosts = tuple(_host(state, name, by_host.get(name, []), shares) for name in sorted(state.site.hosts))
-    return OverallView(hosts=hosts, escapes=tuple(escapes), ports=shares)
+    managers = {
+        name: state.conditions.get(ObjectKey("manager", name), ()) for name in sorted(state.site.managers)
+    }
+    return OverallView(hosts=hosts, escapes=tuple(escapes), ports=shares, managers=managers)
 
 
 def port_share(reading: VnicReading | None, stations: Iterable[StationReading], *, attached: bool) -> Share:
@@ -176,6 +181,10 @@ def to_json(view: OverallView) -> dict[str, object]:
                 "conditions": [str(condition) for condition in host.conditions],
             }
             for host in view.hosts
+        ],
+        "managers": [
+            {"manager": name, "conditions": [str(condition) for condition in said]}
+            for name, said in view.managers.items()
         ],
         "escapes": [
             {
