@@ -25,9 +25,11 @@ from anyvisor.ovsdb.telemetry import TelemetryStore
 from anyvisor.planner import seats
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
 from anyvisor.planner.vigil import Seat, seat_of
+from anyvisor.reconcile import findings
 from anyvisor.reconcile.attendant import Attendant
 from anyvisor.reconcile.engine import Engine, Outcome
 from anyvisor.reconcile.estate import EstateReconciler
+from anyvisor.reconcile.notices import MANAGER, say
 from anyvisor.reconcile.preview import Preview
 from anyvisor.reconcile.preview import preview as find
 from anyvisor.reconcile.queue import KeyQueue
@@ -221,7 +223,10 @@ def _vsphere(
         if isinstance(driver, VsphereEstate):
             driver.close()
 
-    return Attendant(manager.name, connect, serve, close=close)
+    def failed(error: AnyvisorError) -> None:
+        say(store, manager.name, findings.failed(MANAGER, error))
+
+    return Attendant(manager.name, connect, serve, close=close, failed=failed)
 
 
 class LazyReadings:

@@ -87,12 +87,15 @@ def view_lines(shown: OverallView) -> Iterator[str]:
     yield ""
     yield from _escapes(shown)
     yield from capacity_lines(shown.capacities)
-    troubled = [(host, c) for host in shown.hosts for c in host.conditions if not c.true]
+    troubled = [
+        *((name, c) for name, said in shown.managers.items() for c in said if not c.true),
+        *((str(host.host), c) for host in shown.hosts for c in host.conditions if not c.true),
+    ]
     if troubled:
         yield ""
         yield heading("Conditions")
-        for host, condition in troubled:
-            yield f"  {host.host}: {bad(condition.kind)} {condition.reason}: {condition.message}"
+        for name, condition in troubled:
+            yield f"  {name}: {bad(condition.kind)} {condition.reason}: {condition.message}"
 
 
 def _row(host: HostCoverage) -> list[str]:

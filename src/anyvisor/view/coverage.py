@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anyvisor.model.capacity import Capacity
 from anyvisor.model.condition import Condition
@@ -73,6 +73,8 @@ class OverallView:
     escapes: tuple[EscapingPair, ...]
     ports: Mapping[PortName, Share]
     capacities: tuple[Capacity, ...] = ()
+    managers: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    """What is said of each manager; empty while nobody has attended it yet."""
 
     @property
     def total(self) -> Share:
@@ -105,7 +107,10 @@ def overall_view(
         _host(state, name, by_host.get(name, []), shares, alarms(found, name))
         for name in sorted(state.site.hosts)
     )
-    return OverallView(hosts=hosts, escapes=tuple(escapes), ports=shares, capacities=found)
+    managers = {
+        name: state.conditions.get(ObjectKey("manager", name), ()) for name in sorted(state.site.managers)
+    }
+    return OverallView(hosts=hosts, escapes=tuple(escapes), ports=shares, capacities=found, managers=managers)
 
 
 def port_share(reading: VnicReading | None, stations: Iterable[StationReading], *, attached: bool) -> Share:
@@ -195,6 +200,10 @@ def to_json(view: OverallView) -> dict[str, object]:
                 "conditions": [str(condition) for condition in host.conditions],
             }
             for host in view.hosts
+        ],
+        "managers": [
+            {"manager": name, "conditions": [str(condition) for condition in said]}
+            for name, said in view.managers.items()
         ],
         "escapes": [
             {

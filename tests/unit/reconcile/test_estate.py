@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from anyvisor.contracts.store import Decision, HostReport
-from anyvisor.errors import UnreachableError
+from anyvisor.errors import RetryableError, TerminalError, UnreachableError
+from anyvisor.model.estate import MakeSwitch
 from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import Hypervisor, NetworkKind, Scheme, SwitchKind
 from anyvisor.model.names import ObjectKey
@@ -475,3 +476,115 @@ def test_migrations_of_a_port_that_is_gone_are_forgotten(world):
     world.run()
 
     assert world.store.snapshot().moves == {}
+
+
+def test_one_card_that_is_refused_is_said_and_does_not_hold_up_the_others(world):
+    world.run()
+    away = {name: group for name, group in world.groups().items() if name != "vm0"}
+    world.want(())
+    world.run()
+    world.want(VMS)
+    world.engine.round((), everything=True)
+    world.agents()
+    broken = next(c for c in world.estate.estate().cards.values() if c.vm == "vm0")
+    apply = world.estate.apply
+
+    def refuse(steps):
+        for step in steps:
+            if getattr(step, "card", None) == broken.id:
+                raise TerminalError("vm0 cannot be wired")
+            apply([step])
+
+    world.estate.apply = refuse
+    for _ in range(3):
+        looked = world.reconciler.reconcile()
+
+    assert str(looked.error) == "vm0 cannot be wired"
+    (condition,) = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+    assert (condition.true, condition.reason, condition.message) == (False, "Refused", "vm0 cannot be wired")
+    assert {name: group for name, group in world.groups().items() if name != "vm0"} == away
+
+
+def test_of_several_refusals_the_first_is_said_since_others_may_follow_from_it(world):
+    world.engine.round((), everything=True)
+    apply = world.estate.apply
+
+    def refuse(steps):
+        for step in steps:
+            if isinstance(step, MakeSwitch):
+                raise RetryableError("the host does not answer")
+            apply([step])
+
+    world.estate.apply = refuse
+
+    looked = world.reconciler.reconcile()
+
+    assert str(looked.error) == "the host does not answer"
+
+
+def test_a_host_that_the_manager_does_not_reach_is_left_out_and_named_and_the_others_go_on(world):
+    world.estate.lose("esx2")
+    for _ in range(4):
+        world.engine.round((), everything=True)
+        world.agents()
+        looked = world.reconciler.reconcile()
+        assert looked.error is None
+
+    owner = world.store.snapshot().owner
+    assert looked.steps == ()
+    assert world.groups() == {vm: group_name(owner, vm) if vm in {"vm0", "vm2"} else "before" for vm in VMS}
+    (condition,) = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+    assert not condition.true
+    assert "esx2: the manager does not reach it (notResponding)" in condition.message
+
+    world.estate.find("esx2")
+    world.run()
+    assert world.groups() == {vm: group_name(owner, vm) for vm in VMS}
+    (condition,) = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+    assert condition.true
+
+
+def test_counters_that_cannot_be_read_are_said_beside_what_is_driven():
+    world, readings = World(Scheme.SEPARATION), Readings()
+    world.run()
+    tally = counting(world, readings)
+    reconciler = EstateReconciler(
+        "vc1",
+        world.estate,
+        world.store,
+        wishes=lambda _, hosts: {f"{host}/1": WISH for host in hosts},
+        clock=lambda: world.now,
+        tally=tally,
+    )
+    reconciler.reconcile()
+    world.estate.failure = UnreachableError("vc1 does not answer")
+
+    with pytest.raises(UnreachableError):
+        reconciler.measure()
+
+    def told():
+        said = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+        return [(c.kind, c.true, c.message) for c in said]
+
+    assert told() == [("Manager", True, ""), ("Counted", False, "vc1 does not answer")]
+    world.estate.failure = None
+    reconciler.measure()
+    assert told() == [("Manager", True, "")]
+
+
+def test_a_manager_that_was_never_reached_is_named_too():
+    tries, heard = [], threading.Event()
+
+    def connect():
+        tries.append(1)
+        raise UnreachableError("vc1: no connection: refused")
+
+    attendant = Attendant(
+        "vc1", connect, lambda _: None, failed=lambda error: said.append(error) or heard.set()
+    )
+    said = []
+    attendant.start()
+    assert heard.wait(60)
+    attendant.stop()
+
+    assert str(said[0]) == "vc1: no connection: refused"
