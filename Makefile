@@ -84,6 +84,10 @@ lab-down: setup ## take the lab down
 bench: setup ## measure against real OVN daemons at 100, 1,000 and 10,000 ports, no root (SIZES="..." for others)
 	@$(BIN)/python -m bench $(SIZES)
 
+.PHONY: vcenter-faults
+vcenter-faults: setup-test ## every fault at every vCenter call of the whole product, once and for a while (ten minutes)
+	@ANYVISOR_FAULTS=all $(PYTEST) -n 2 tests/vcenter/product
+
 .PHONY: test-ovn-next
 test-ovn-next: setup-test ## the tests against OVN and those in the lab, with the daemons of Debian 13
 	@tools/ovn-next.sh $(PYTEST) -n 2 -m "ovn and not lab"

@@ -69,6 +69,8 @@ func (c *control) route(r *http.Request) (interface{}, error) {
 		return c.addFault(r)
 	case "DELETE faults":
 		return c.locked(func() (interface{}, error) { c.w.faults.clear(); return done(), nil })
+	case "GET calls":
+		return c.locked(func() (interface{}, error) { return map[string]map[string]int{"calls": copied(c.w.calls)}, nil })
 	case "POST sessions/drop":
 		return c.locked(func() (interface{}, error) { return map[string]int{"dropped": c.w.dropSessions()}, nil })
 	case "POST freeze":
@@ -91,6 +93,15 @@ func (c *control) route(r *http.Request) (interface{}, error) {
 		return c.orderMove(r)
 	}
 	return nil, refuse(http.StatusNotFound, "there is no %s %s", r.Method, r.URL.Path)
+}
+
+// copied is a copy: the answer is written when the lock is given back.
+func copied(of map[string]int) map[string]int {
+	made := make(map[string]int, len(of))
+	for name, count := range of {
+		made[name] = count
+	}
+	return made
 }
 
 func done() interface{} { return map[string]bool{"done": true} }

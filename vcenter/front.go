@@ -55,6 +55,7 @@ func (f *front) soap(writer http.ResponseWriter, r *http.Request) {
 	}
 	w := f.w
 	w.lock()
+	w.calls[method.Name]++
 	rule := w.faults.strike(method.Name, method.This)
 	w.unlock()
 	if rule != nil && rule.DelaySeconds > 0 {

@@ -43,6 +43,7 @@ type world struct {
 	gate         *gate
 	faults       *injector
 	login        login
+	calls        map[string]int // how often each method was called, by whomever
 }
 
 // settings are what the control API may change while the program runs.
@@ -61,7 +62,7 @@ func newWorld(inv *inventory) *world {
 		sessions: newSessions(), hosts: newHostIndex(), vms: newVMIndex(), switches: map[string]*dvSwitch{},
 		networks: map[ref]*netUse{}, standard: map[ref]map[string]*mo.Network{}, licenceWords: map[ref]string{},
 		moves: newMoves(), counters: newCounters(), changes: newChanges(), state: newDataPlane(),
-		next: 1000, mac: 0x800000, gate: newGate(), faults: newInjector(),
+		next: 1000, mac: 0x800000, gate: newGate(), faults: newInjector(), calls: map[string]int{},
 	}
 	w.table = newTable()
 	return w

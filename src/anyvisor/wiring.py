@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,11 +25,13 @@ from anyvisor.ovsdb.store import OvsdbStore
 from anyvisor.ovsdb.telemetry import TelemetryStore
 from anyvisor.planner import seats
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
-from anyvisor.planner.found import reported_by
+from anyvisor.planner.found import completed, reported_by
 from anyvisor.planner.vigil import Seat, seat_of
+from anyvisor.reconcile import findings
 from anyvisor.reconcile.attendant import Attendant
 from anyvisor.reconcile.engine import Engine, Outcome
 from anyvisor.reconcile.estate import EstateReconciler
+from anyvisor.reconcile.notices import MANAGER, say
 from anyvisor.reconcile.preview import Preview
 from anyvisor.reconcile.preview import preview as find
 from anyvisor.reconcile.queue import KeyQueue
@@ -223,7 +225,10 @@ def _vsphere(
         if isinstance(driver, VsphereEstate):
             driver.close()
 
-    return Attendant(manager.name, connect, serve, close=close)
+    def failed(error: AnyvisorError) -> None:
+        say(store, manager.name, findings.failed(MANAGER, error))
+
+    return Attendant(manager.name, connect, serve, close=close, failed=failed)
 
 
 class LazyReadings:
@@ -308,8 +313,27 @@ def ask_managers(site: Site, owner: str) -> tuple[dict[HostName, Host], dict[str
     return found, silent
 
 
-def preview(settings: Settings, site: Site) -> tuple[State, Preview, dict[str, AnyvisorError]]:
-    """The stored state, what `site` would change of everything, and the managers that could not be asked, with why."""
+def complete(site: Site, state: State) -> tuple[Site, dict[str, AnyvisorError]]:
+    """The site with the hosts that its managers report, and the managers that could not be asked, with why."""
+    reported, silent = ask_managers(site, state.owner)
+    return completed(site, state, reported, silent), silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """The stored state, the site with the hosts that its managers report, and what that would change of everything.
+
+    `silent` are the managers that could not be asked, with why.
+    """
+
+    state: State
+    site: Site
+    preview: Preview
+    silent: Mapping[str, AnyvisorError]
+
+
+def preview(settings: Settings, site: Site) -> Foreseen:
+    """What applying `site` would do, found without writing anything."""
     from anyvisor.drivers.vsphere.estate import VsphereEstate
 
     with ExitStack() as open_parts:
@@ -327,6 +351,12 @@ def preview(settings: Settings, site: Site) -> tuple[State, Preview, dict[str, A
                 estates[manager.name] = driver.estate()
             except AnyvisorError as error:
                 silent[manager.name] = error
-        wanted = replace(state, site=site)
+        reported = {
+            name: host
+            for manager, estate in estates.items()
+            for name, host in reported_by(manager, estate.hosts).items()
+        }
+        whole = completed(site, state, reported, silent)
+        wanted = replace(state, site=whole)
         found = find(wanted, controller, estates, wishes=appliance_wishes, now_seconds=int(time.time()))
-        return state, found, silent
+        return Foreseen(state=state, site=whole, preview=found, silent=silent)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """KVM and ESXi hosts under one controller, through a vCenter: what was planned is what real packets do."""
 
+import json
 import os
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 import yaml
@@ -14,8 +16,12 @@ from anyvisor.lab import down, report, session, topology_file, up
 from anyvisor.lab.esxi import centre
 from anyvisor.lab.place import Place
 from anyvisor.lab.progress import silent
+from anyvisor.planner.moves import KEPT
+from anyvisor.testing.sandbox import select
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(300)]
+VMOTION_SECONDS = 3
+"""How long a migration takes where its times are looked at: long beside what a busy machine adds."""
 
 
 def wrong(found):
@@ -27,6 +33,17 @@ def eventually(what, true, seconds=40):
     while not true():
         assert time.monotonic() < give_up, f"after {seconds} s still not: {what}"
         time.sleep(0.2)
+
+
+@pytest.fixture
+def tell(capsys):
+    """Prints a figure, also when the test passes."""
+
+    def told(figure):
+        with capsys.disabled():
+            sys.stdout.write(f"\n    {figure}\n")
+
+    return told
 
 
 class Mixed:
@@ -47,6 +64,51 @@ class Mixed:
 
     def host_of(self, port):
         return self.state().attachments[port].host
+
+    def moves(self, port):
+        return json.loads(self.product.run("explain", port, "--json"))["moves"]
+
+    def last(self, port):
+        moves = self.state().moves.get(port, ())
+        return moves[-1] if moves else None
+
+    def moved(self, port, target, before):
+        """Whether a later move than `before` has led there and is over."""
+        last = self.last(port)
+        return (
+            last is not None
+            and last.begun > getattr(before, "begun", 0)
+            and last.over
+            and last.target == target
+        )
+
+    def traces(self):
+        """Everything that a move might leave behind, by name."""
+        place, world = self.place, self.vcenter.state()
+        found = {
+            ("nb", table): [row["name"] for row in select(place.northbound, "OVN_Northbound", table, "name")]
+            for table in ("Logical_Switch", "Logical_Switch_Port", "Port_Group", "HA_Chassis_Group")
+        }
+        bindings = select(
+            place.southbound, "OVN_Southbound", "Port_Binding", "logical_port", "additional_chassis"
+        )
+        found["sb", "Port_Binding"] = [
+            (row["logical_port"], str(row["additional_chassis"])) for row in bindings
+        ]
+        for table in ("Chassis", "Chassis_Private"):
+            found["sb", table] = [
+                row["name"] for row in select(place.southbound, "OVN_Southbound", table, "name")
+            ]
+        state = self.state()
+        found["db", "Attachment"] = [
+            (a.port, a.host, a.vlan, a.staged or "") for a in state.attachments.values()
+        ]
+        found["db", "Tag"] = [(t.scope, t.vlan, t.holder, t.released) for t in state.tags.values()]
+        found["vc", "groups"] = [group.name for group in world.port_groups]
+        for part in place.folder.glob("av-*"):
+            interfaces = select(place.switch_database(part.name), "Open_vSwitch", "Interface", "name")
+            found[part.name, "Interface"] = [row["name"] for row in interfaces]
+        return {where: sorted(names) for where, names in found.items()}
 
     def ready(self, port):
         return "Ready=true" in self.product.run("explain", port)
@@ -122,6 +184,16 @@ def test_each_vnic_behind_an_appliance_has_a_tag_of_its_own(mixed):
     assert len({a.switch for a in attachments}) == 1
 
 
+def test_every_chassis_says_that_its_underlay_carries_what_tunnels_need(mixed):
+    def said(host, kind):
+        return any(each.startswith(f"{kind}=true Carries") for each in mixed.product.host(host)["conditions"])
+
+    for host in ("kvm1", "kvm2", "esx2", "esx3"):
+        eventually(f"the underlay of {host} is probed", partial(said, host, "Underlay"), seconds=60)
+    for host in ("esx2", "esx3"):
+        eventually(f"the trunk of {host} is looked at", partial(said, host, "Trunk"), seconds=60)
+
+
 def test_bytes_are_counted_on_every_kind_of_host(mixed):
     flows = [
         session.flow(mixed.place, "web6", "web1", port=53),
@@ -137,21 +209,54 @@ def test_bytes_are_counted_on_every_kind_of_host(mixed):
     assert mixed.product.host("esx1")["observed"] == 1.0
 
 
-def test_a_vm_moves_under_load_and_is_filtered_where_it_arrives(mixed):
+def test_a_vm_moves_under_load_and_is_filtered_where_it_arrives(mixed, tell):
     tag = mixed.state().attachments["web7"].vlan
     flows = [session.flow(mixed.place, "web1", "web7"), session.flow(mixed.place, "web8", "web7")]
 
+    mixed.vcenter.set(vmotion_seconds=VMOTION_SECONDS)
     with session.measuring(mixed.place, *flows) as measured:
         mixed.vcenter.vm("web7", move_to="esx3")
         eventually("web7 on esx3", lambda: mixed.host_of("web7") == "esx3")
         time.sleep(1)
 
     for found in measured.outages:
+        tell(found)
         assert found.longest_gap_ms < 5000, str(found)
         assert found.duplicates == 0
     assert mixed.state().attachments["web7"].vlan == tag
     eventually("web7 ready", lambda: mixed.ready("web7"))
+    eventually("the move is over", lambda: mixed.moves("web7")[0]["finalised_ms"] is not None)
+    kept = mixed.moves("web7")[0]
+    tell(kept)
+    assert (kept["from"], kept["to"]) == ("esx2", "esx3")
+    # anyvisord may have seen its beginning late, but by less than two thirds of the time that it took.
+    assert VMOTION_SECONDS * 333 <= kept["arrived_ms"] <= kept["finalised_ms"] < 60_000
+    assert kept["staged_ms"] is not None, "the target was laid before the VM arrived"
+    assert kept["outage_ms"] == 0
     assert wrong(session.check(mixed.place, silent)) == []
+
+
+def test_twenty_moves_in_a_row_leave_nothing_behind(mixed):
+    mixed.vcenter.set(vmotion_seconds=0.3)
+    home = mixed.host_of("db6")
+    away = {"esx2": "esx3", "esx3": "esx2"}
+    eventually("db6 ready", lambda: mixed.ready("db6"))
+    before = mixed.traces()
+
+    for number in range(20):
+        target, last = away[mixed.host_of("db6")], mixed.last("db6")
+        mixed.vcenter.vm("db6", move_to=target)
+        what = f"move {number} to {target}"
+        eventually(what, partial(mixed.moved, "db6", target, last), seconds=60)
+
+    assert mixed.host_of("db6") == home
+    assert len(mixed.moves("db6")) == KEPT
+    assert all(move["outage_ms"] is not None for move in mixed.moves("db6"))
+    try:
+        eventually("nothing is left behind", lambda: mixed.traces() == before, seconds=60)
+    finally:
+        assert different(before, mixed.traces()) == {}
+    assert wrong_to(mixed, "db6") == []
 
 
 def test_while_its_appliance_is_dead_a_host_is_cut_off_and_comes_back_by_itself(mixed):
@@ -167,6 +272,44 @@ def test_while_its_appliance_is_dead_a_host_is_cut_off_and_comes_back_by_itself(
     assert cut.longest_gap_ms > 100
     assert other.lost == 0
     eventually("db5 reached again", lambda: not wrong_to(mixed, "db5"))
+
+
+def test_a_vm_moves_under_load_from_an_appliance_to_a_host_whose_own_switch_stays(mixed, tmp_path, tell):
+    """esx3 was an appliance's host, so its inner switch is still there for the VM to arrive on."""
+    site = yaml.safe_load(mixed.place.site("separation").read_text())
+    next(host for host in site["hosts"] if host["name"] == "esx3")["scheme"] = "separation"
+    changed = tmp_path / "site.yaml"
+    changed.write_text(yaml.safe_dump(site))
+    if mixed.host_of("web7") != "esx2":
+        mixed.vcenter.vm("web7", move_to="esx2")
+        eventually("web7 on esx2", lambda: mixed.host_of("web7") == "esx2")
+    mixed.product.run("apply", "-f", str(changed), "--wait", "90")
+    flows = [session.flow(mixed.place, "web1", "web7")]
+
+    mixed.vcenter.set(vmotion_seconds=VMOTION_SECONDS)
+    with session.measuring(mixed.place, *flows) as measured:
+        mixed.vcenter.vm("web7", move_to="esx3")
+        eventually(
+            "web7 ready on esx3", lambda: mixed.host_of("web7") == "esx3" and mixed.ready("web7"), seconds=60
+        )
+        time.sleep(1)
+
+    (found,) = measured.outages
+    kept = mixed.moves("web7")[0]
+    tell(found)
+    tell(kept)
+    assert found.longest_gap_ms < 30_000
+    assert (kept["from"], kept["to"]) == ("esx2", "esx3")
+    assert kept["finalised_ms"] >= kept["arrived_ms"] >= VMOTION_SECONDS * 333
+    assert wrong(session.check(mixed.place, silent)) == []
+
+
+def different(before, after):
+    return {
+        where: (set(before.get(where, ())) ^ set(after.get(where, ())))
+        for where in before.keys() | after.keys()
+        if before.get(where) != after.get(where)
+    }
 
 
 def wrong_to(mixed, vm):

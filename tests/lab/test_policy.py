@@ -8,18 +8,21 @@ import time
 import pytest
 
 from anyvisor.lab import host, manifest, prober_client, process, report, session
+from anyvisor.lab.place import FABRIC
 from anyvisor.lab.progress import silent
+from anyvisor.testing.namespace import ip
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(240)]
-SOON_SECONDS = 30
+SOON_SECONDS = 60
+HOSTS = ("kvm1", "kvm2", "kvm3")
 
 
 def wrong(found):
     return [report.in_words(failure) for failure in found.failures]
 
 
-def eventually(true):
-    give_up = time.monotonic() + SOON_SECONDS
+def eventually(true, seconds=SOON_SECONDS):
+    give_up = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < give_up
         time.sleep(0.2)
@@ -86,6 +89,29 @@ def test_applying_the_same_again_changes_nothing(converted):
     converted.apply()
 
     converted.run("plan", "-f", str(converted.place.site()), "--check", status=0)
+
+
+@pytest.mark.timeout(480)
+def test_an_underlay_that_shrinks_behind_the_hosts_back_is_named_and_its_mending_too(converted):
+    """The fabric's end of kvm2's cable: no sender can know."""
+    place = converted.place
+
+    def all_say(*words):
+        told = {host["host"]: " ".join(host["conditions"]) for host in converted.view()["hosts"]}
+        return all(word in told[name] for name, word in zip(HOSTS, words, strict=True))
+
+    well = ["Underlay=true Carries: carries 1500 bytes to 2 of 2 chassis"] * 3
+    needed = "Underlay=false TooSmall: tunnels need packets of 1500 bytes; "
+    too_small = [f"{needed}kvm2 (192.168.77.12) gets 1400. Raise"] * 3
+    too_small[1] = f"{needed}kvm1 (192.168.77.11) gets 1400, kvm3 (192.168.77.13) gets 1400. Raise"
+
+    eventually(lambda: all_say(*well))
+    ip("-n", place.namespace(FABRIC), "link", "set", "kvm2-0", "mtu", "1400")
+    try:
+        eventually(lambda: all_say(*too_small), seconds=180)
+    finally:
+        ip("-n", place.namespace(FABRIC), "link", "set", "kvm2-0", "mtu", "1700")
+    eventually(lambda: all_say(*well), seconds=120)
 
 
 def test_machines_reach_each_other_with_every_anyvisor_process_dead(converted):

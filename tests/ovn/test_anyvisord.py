@@ -120,6 +120,23 @@ def test_the_daemon_carries_out_what_apply_hands_over(world):
     wait_until(lambda: world.ports_in_ovn() == 5, "five ports in OVN")
 
 
+def test_the_daemon_puts_a_port_back_that_somebody_took_out_of_its_groups(world):
+    world.start("serve")
+    world.apply(3)
+    wait_until(lambda: world.ports_in_ovn() == 3, "three ports in OVN")
+    groups = [row["name"] for row in world.ovn.rows("Port_Group", "name", "ports") if row["ports"][1]]
+
+    for group in groups:
+        world.ovn.nbctl("clear", "Port_Group", group, "ports")
+
+    def whole():
+        rows = world.ovn.rows("Port_Group", "name", "ports")
+        return all(len(row["ports"][1]) == 3 for row in rows if row["name"] in groups)
+
+    wait_until(whole, "every port is back")
+    assert len(groups) == 2
+
+
 def test_a_second_daemon_takes_over_when_the_first_is_killed(world):
     first = world.start("serve")
     wait_until(lambda: "active" in world.log(0), "an active daemon")

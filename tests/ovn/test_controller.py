@@ -9,6 +9,7 @@ from itertools import permutations, product
 
 import pytest
 
+from anyvisor.drivers.openvswitch.switch import OpenvSwitch
 from anyvisor.drivers.ovn.controller import OvnController
 from anyvisor.errors import ConflictError
 from anyvisor.model.kinds import AttachmentKind, Direction, NetworkKind, Protocol
@@ -26,7 +27,9 @@ from anyvisor.model.network import Network, Subnet
 from anyvisor.model.port import Port
 from anyvisor.model.security import PortRange, Rule, SecurityGroup
 from anyvisor.model.site import Site
+from anyvisor.planner.moves import Binding
 from anyvisor.planner.reach import allowed
+from anyvisor.testing.daemons import wait_until
 from anyvisor.testing.sandbox import OvnSandbox
 
 pytestmark = pytest.mark.ovn
@@ -373,3 +376,97 @@ def _traced(sandbox: OvnSandbox, source: int, target: int, protocol: Protocol, n
         flow,
     )
     return f'output("vm{target}")' in printed
+
+
+def test_a_port_that_is_followed_shows_both_chassis_and_then_the_one_it_moved_to(sandbox, controller):
+    hosts = [sandbox.add_chassis(name) for name in ("kvm1", "kvm2")]
+    put(controller, WEB, OPEN, port(1), port(2))
+    for host in hosts:
+        host.plug("vm1")
+    controller.follow(["vm1"])
+    woken = []
+    controller.watch(woken.append)
+
+    put(controller, port(1, chassis=("kvm1", "kvm2")))
+    both = Binding(chassis="kvm1", also=frozenset({"kvm2"}), up=True)
+    wait_until(lambda: controller.bindings(["vm1", "vm2"]) == {"vm1": both}, "both have claimed it")
+    put(controller, port(1, chassis=("kvm2",)))
+    moved = Binding(chassis="kvm2", up=True)
+    wait_until(lambda: controller.bindings(["vm1"]) == {"vm1": moved}, "it is up on the other")
+
+    assert ObjectKey("port", "vm1") in woken
+    controller.follow([])
+    assert controller.bindings(["vm1"]) == {}
+
+
+def test_the_peers_of_a_chassis_are_those_that_ovn_has_made_tunnels_to(sandbox):
+    first, _ = sandbox.add_chassis("kvm1"), sandbox.add_chassis("kvm2")
+    switch = OpenvSwitch.connect(first.remote, owner=lambda: "")
+    try:
+        wait_until(lambda: switch.tunnels() == {"kvm2": "127.0.0.2"}, "the tunnel to kvm2 is there")
+    finally:
+        switch.close()
+
+
+def members(sandbox: OvnSandbox, group: str) -> int:
+    """How many ports a port group has, in OVSDB's JSON notation one or a set."""
+    ports = next(row["ports"] for row in sandbox.rows("Port_Group") if row["name"] == group)
+    return 1 if ports[0] == "uuid" else len(ports[1])
+
+
+def guards(sandbox: OvnSandbox) -> list[str]:
+    """The port groups of no security group that have members: what no rule lets in is dropped there."""
+    return [name for name in names(sandbox, "Port_Group") - {"av.open"} if members(sandbox, name)]
+
+
+@pytest.mark.parametrize("group", ["av.open", "guard"])
+def test_a_member_that_somebody_took_out_of_a_group_is_noticed_and_put_back(sandbox, controller, group):
+    put(controller, WEB, OPEN, port(1), port(2))
+    name = group if group != "guard" else guards(sandbox)[0]
+    assert members(sandbox, name) == 2
+    woken = []
+    controller.watch(woken.append)
+    uuids = {row["name"]: row["_uuid"][1] for row in sandbox.rows("Logical_Switch_Port", "name", "_uuid")}
+    sandbox.nbctl("remove", "Port_Group", name, "ports", uuids["vm1"])
+    wait_until(lambda: ObjectKey("port", "vm1") in woken, "it is noticed")
+
+    assert put(controller, WEB, OPEN, port(1), port(2)) == 1
+
+    assert members(sandbox, name) == 2
+    assert ObjectKey("port", "vm2") not in woken
+    assert put(controller, WEB, OPEN, port(1), port(2)) == 0
+
+
+def test_a_guard_that_somebody_deleted_is_noticed_and_comes_back_with_its_members(sandbox, controller):
+    put(controller, WEB, OPEN, port(1), port(2))
+    (guard,) = guards(sandbox)
+    woken = []
+    controller.watch(woken.append)
+    sandbox.nbctl("pg-del", guard)
+    wait_until(lambda: ObjectKey("group", "open") in woken, "it is noticed")
+
+    put(controller, OPEN)
+
+    assert members(sandbox, guard) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "noticed"),
+    [
+        (("lsp-del", "vm1"), ObjectKey("port", "vm1")),
+        (("lsp-set-options", "vm1", "requested-chassis=elsewhere"), ObjectKey("port", "vm1")),
+        (("acl-del", "av.open"), ObjectKey("group", "open")),
+        (("lr-nat-del", "r1"), ObjectKey("router", "r1")),
+    ],
+)
+def test_what_somebody_changed_by_hand_is_noticed_and_put_right(sandbox, controller, command, noticed):
+    everything = (WEB, EXT, R1, OPEN, port(1))
+    put(controller, *everything)
+    woken = []
+    controller.watch(woken.append)
+    sandbox.nbctl(*command)
+    wait_until(lambda: noticed in woken, "it is noticed")
+
+    assert put(controller, *everything) > 0
+
+    assert put(controller, *everything) == 0

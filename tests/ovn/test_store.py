@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store over a real database."""
 
+import json
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
@@ -10,9 +11,11 @@ import pytest
 from anyvisor.contracts.store import Decision
 from anyvisor.errors import ConflictError, TerminalError, UnreachableError
 from anyvisor.model.site import Site
+from anyvisor.ovsdb.server import schema_file, upgrade
 from anyvisor.ovsdb.store import OvsdbStore
-from anyvisor.testing.daemons import wait_until
+from anyvisor.testing.daemons import run, wait_until
 from anyvisor.testing.store_contract import StoreContract
+from anyvisor.testing.store_kept import StoreKeepsContract
 from anyvisor.testing.store_sample import EVERYTHING, P1, PORT1, SITE, attached, without_port
 
 
@@ -26,7 +29,7 @@ def open_store(database):
         yield opened
 
 
-class TestOvsdbStore(StoreContract):
+class TestOvsdbStore(StoreContract, StoreKeepsContract):
     pass
 
 
@@ -167,3 +170,22 @@ def test_a_change_of_one_port_leaves_the_others_untouched(open_store):
     after = store.snapshot()
     assert after.site is before.site
     assert after.tags is before.tags
+
+
+def test_a_database_of_the_schema_before_migrations_were_kept_is_converted_with_what_it_holds(
+    open_store, database, tmp_path
+):
+    open_store().write_site(SITE)
+    with schema_file("Anyvisor") as path:
+        older = json.loads(path.read_text())
+    del older["tables"]["Move"]
+    older["version"] = "1.1.0"
+    (tmp_path / "older").write_text(json.dumps(older))
+    run("ovsdb-client", "convert", database.remote, str(tmp_path / "older"))
+    with pytest.raises(TerminalError):
+        OvsdbStore(database.remote, timeout_seconds=5).start()
+
+    assert upgrade(database.remote)
+    assert not upgrade(database.remote)
+
+    assert open_store().snapshot().site == SITE

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,10 +28,12 @@ from anyvisor.drivers.openvswitch.stations import Stations
 from anyvisor.errors import AnyvisorError
 from anyvisor.model.kinds import SwitchKind
 from anyvisor.model.names import Mac
+from anyvisor.netlink.echo import Echo, device_mtu
 from anyvisor.netlink.host import HostNetwork
 from anyvisor.netlink.surroundings import Surroundings
 from anyvisor.ovsdb.store import OvsdbStore
 from anyvisor.planner.seats import FIRST, chassis_name
+from anyvisor.reconcile.carrying import Carrying
 from anyvisor.reconcile.chassis import ChassisReconciler, Ways
 from anyvisor.reconcile.conversion import Conversion, Grounds
 from anyvisor.reconcile.counting import Counting
@@ -40,8 +43,12 @@ from anyvisor.reconcile.outage import Outages
 from anyvisor.reconcile.patience import Patience
 from anyvisor.reconcile.separation import Separation
 from anyvisor.reconcile.trunking import Ground, Trunking
+from anyvisor.reconcile.underlay import Underlay
 
 log = logging.getLogger(__name__)
+
+_PROBE_ENDS_SECONDS = 2.0
+"""A probe that is under way changes nothing: nobody has to wait for its end."""
 
 
 def run(settings: AgentSettings) -> None:
@@ -126,6 +133,13 @@ def assembled(settings: AgentSettings, store: Store, wake: Callable[[], None]) -
                 separation=Separation(bridges, hypervisor),
                 conversion=conversion,
                 trunking=_trunking(settings, integration),
+                carrying=Carrying(
+                    settings.host,
+                    switch,
+                    parts.enter_context(_underlay(settings, wake)),
+                    trunk=settings.appliance_trunk,
+                    mtu_of=device_mtu,
+                ),
             ),
             measuring=parts.enter_context(_measuring(settings, memory, hypervisor, switch)),
             time_to_measure=every(settings.interval_seconds, time.monotonic),
@@ -173,6 +187,19 @@ def _measuring(
         )
     finally:
         sink.close()
+
+
+@contextmanager
+def _underlay(settings: AgentSettings, wake: Callable[[], None]) -> Iterator[Underlay]:
+    """The underlay's watch, with its thread."""
+    watch = Underlay(Echo(), every_seconds=settings.probe_seconds, clock=time.monotonic, tell=wake)
+    thread = threading.Thread(target=watch.run, name="underlay", daemon=True)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        watch.stop()
+        thread.join(_PROBE_ENDS_SECONDS)
 
 
 def _trunking(settings: AgentSettings, integration: Integration) -> Trunking | None:

@@ -57,6 +57,8 @@ class AgentSettings:
     appliance_tunnel_ip: str = ""
     """Empty: the address from which the controller is reached."""
     state_dir: Path = Path("/var/lib/anyvisor")
+    probe_seconds: float = 300.0
+    """How often the underlay is probed whether it carries what tunnels need, beside every change of peers."""
     patience_seconds: float = 20.0
     """How long a conversion waits at each step for the host to be whole again before it is undone."""
 
@@ -187,6 +189,7 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "appliance_physical": _text,
     "appliance_tunnel_ip": _text,
     "state_dir": lambda value: Path(_text(value)),
+    "probe_seconds": _seconds,
     "patience_seconds": _seconds,
 }
 assert set(_READERS) == {field.name for field in fields(AgentSettings)}

@@ -12,6 +12,7 @@ import click
 
 from anyvisor import wiring
 from anyvisor.cli.options import settings_of, site_option
+from anyvisor.cli.plan import complete
 from anyvisor.cli.plan_text import plan_lines
 from anyvisor.cli.progress import Progress
 from anyvisor.cli.table import bad, dim, good, heading, note
@@ -59,7 +60,7 @@ def apply(context: click.Context, site_file: Path, *, dry_run: bool, wait_second
     wiring.ensure_database(settings)
     with wiring.open_store(settings) as intent, wiring.open_store(settings, lock=True) as store:
         before = intent.snapshot()
-        changed = intent.write_site(site)
+        changed = intent.write_site(complete(site, before))
         click.echo(f"intent: {len(changed)} changed" if changed else "intent: unchanged")
         _carry_out(settings, intent, store, wait_seconds=wait_seconds)
         _report(before, intent.snapshot())
@@ -70,9 +71,11 @@ def _preview(settings: Settings, site: Site) -> None:
         for line in plan_lines(paper.plan(site, State()), site, source="on paper", why=False):
             click.echo(line)
         return
-    state, found, silent = wiring.preview(settings, site)
+    foreseen = wiring.preview(settings, site)
+    found, silent = foreseen.preview, foreseen.silent
     source = f"against {wiring.database_of(settings)}"
-    for line in plan_lines(paper.plan(site, state), site, source=source, why=False):
+    planned = paper.plan(foreseen.site, foreseen.state, now_seconds=int(time.time()))
+    for line in plan_lines(planned, foreseen.site, source=source, why=False):
         click.echo(line)
     click.echo("")
     click.echo(heading(f"On the controller: {len(found.controller.changes)} changes in one transaction"))

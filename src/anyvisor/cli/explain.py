@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from anyvisor.errors import Fault, InputError
 from anyvisor.model.names import HostName, PortName
 from anyvisor.model.state import State
 from anyvisor.planner import paper
+from anyvisor.planner.capacity import capacity_of
 from anyvisor.planner.explain import explain_host, explain_port
 from anyvisor.planner.placement import site_in_place
 
@@ -39,9 +41,11 @@ def explain(context: click.Context, name: str, *, as_json: bool, site_file: Path
             state = store.snapshot()
         site = site_in_place(state)
     if HostName(name) in site.hosts:
-        planned = paper.plan(site, state)
+        planned = paper.plan(site, state, now_seconds=int(time.time()))
         found = next(host for host in planned.hosts if host.host == name)
-        explained = explain_host(found, state)
+        explained = explain_host(
+            found, state, capacity_of(site.hosts[HostName(name)], state.owner, planned.capacities)
+        )
         print_json(explained.to_json()) if as_json else _echo(explained.lines())
     elif PortName(name) in site.ports:
         schemes = {host: choice.scheme for host, choice in paper.choices(site, state).items()}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ import click
 from anyvisor import wiring
 from anyvisor.cli.options import json_option, print_json, settings_of, site_option
 from anyvisor.cli.plan_text import plan_lines
+from anyvisor.cli.table import note
 from anyvisor.codec.site import load_site
 from anyvisor.errors import UnreachableError
 from anyvisor.model.site import Site
@@ -18,6 +20,7 @@ from anyvisor.model.state import State
 from anyvisor.planner import paper
 
 DIFFERENCES = 3
+ON_PAPER = "on paper"
 
 
 @click.command("plan")
@@ -35,8 +38,10 @@ def plan(
     Changes nothing. Without a database the file alone is the truth: a fleet can be planned on paper.
     """
     site = load_site(site_file)
-    state, source = (State(), "on paper") if on_paper else _known(context, site)
-    planned = paper.plan(site, state)
+    state, source = (State(), ON_PAPER) if on_paper else _known(context, site)
+    if not on_paper and (source != ON_PAPER or names_strangers(site)):
+        site = complete(site, state)
+    planned = paper.plan(site, state, now_seconds=int(time.time()))
     if as_json:
         print_json(paper.to_json(planned))
     else:
@@ -46,14 +51,27 @@ def plan(
         sys.exit(DIFFERENCES)
 
 
+def names_strangers(site: Site) -> bool:
+    """Whether some port is on a host that the file does not name, so that a manager must be asked."""
+    return any(port.host is not None and port.host not in site.hosts for port in site.ports.values())
+
+
+def complete(site: Site, state: State) -> Site:
+    """The site with the hosts that its managers report. One that cannot be asked is named: its last word counts."""
+    whole, silent = wiring.complete(site, state)
+    for manager, error in silent.items():
+        click.echo(note(f"{manager} was not asked for its hosts: ") + str(error), err=True)
+    return whole
+
+
 def _known(context: click.Context, _site: Site) -> tuple[State, str]:
     settings = settings_of(context)
     if not wiring.database_exists(settings):
-        return State(), "on paper"
+        return State(), ON_PAPER
     try:
         with wiring.open_store(settings) as store:
             return store.snapshot(), f"against {wiring.database_of(settings)}"
     except UnreachableError:
         if settings.database:
             raise
-        return State(), "on paper"
+        return State(), ON_PAPER

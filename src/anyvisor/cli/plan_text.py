@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from anyvisor.cli.table import bad, dim, good, heading, note, percent, table
+from anyvisor.model.capacity import Capacity
 from anyvisor.model.plan import HostPlan, Plan, PlanStep
 from anyvisor.model.site import Site
 
@@ -36,6 +37,7 @@ def plan_lines(plan: Plan, site: Site, *, source: str, why: bool) -> Iterator[st
                 yield dim(f"      not {verdict.scheme}: {verdict.reason} [{verdict.code}; {verdict.source}]")
     yield from _escape_lines(plan)
     yield from _unenforced_lines(plan)
+    yield from capacity_lines(plan.capacities)
     yield from _step_lines(plan)
 
 
@@ -90,6 +92,29 @@ def _unenforced_lines(plan: Plan) -> Iterator[str]:
         for rule in rules[:_SHOWN]:
             yield f"      {rule}"
         yield from _more(len(rules))
+
+
+def capacity_lines(found: Sequence[Capacity]) -> Iterator[str]:
+    """How full each inner switch is; nothing where there is none."""
+    if not found:
+        return
+    yield ""
+    yield heading("Inner switches") + dim("  (one tag per vNIC)")
+    yield from table(
+        ["switch", "hosts", "tags", "taken", "resting", "free", "to come"],
+        [
+            [
+                each.switch,
+                str(len(each.hosts)),
+                *(str(number) for number in (each.total, each.taken, each.resting, each.free, each.coming)),
+            ]
+            for each in found
+        ],
+        align="<>>>>>>",
+    )
+    for each in found:
+        if each.alarming:
+            yield f"  {bad('full' if each.full else 'nearly full')} {each}; {each.advice}"
 
 
 def _step_lines(plan: Plan) -> Iterator[str]:

@@ -10,7 +10,9 @@ import click
 
 from anyvisor import wiring
 from anyvisor.cli.options import json_option, print_json, settings_of
+from anyvisor.cli.plan_text import capacity_lines
 from anyvisor.cli.table import bad, dim, good, heading, note, octets, percent, table
+from anyvisor.planner.capacity import capacities
 from anyvisor.planner.escape import escapes
 from anyvisor.planner.fallbacks import fallen_ports
 from anyvisor.planner.placement import site_in_place
@@ -53,8 +55,13 @@ def current_view(settings: Settings) -> OverallView:
         state = store.snapshot()
     telemetry = wiring.read_telemetry(settings)
     schemes = {name: known.carried or known.scheme for name, known in state.hosts.items()}
-    found = escapes(site_in_place(state), schemes, at_most=_PAIRS, fallen=fallen_ports(state))
-    return overall_view(state, telemetry, found)
+    site = site_in_place(state)
+    return overall_view(
+        state,
+        telemetry,
+        escapes(site, schemes, at_most=_PAIRS, fallen=fallen_ports(state)),
+        capacities(site, state, schemes, now_seconds=int(time.time())),
+    )
 
 
 def view_lines(shown: OverallView) -> Iterator[str]:
@@ -79,12 +86,16 @@ def view_lines(shown: OverallView) -> Iterator[str]:
     )
     yield ""
     yield from _escapes(shown)
-    troubled = [(host, c) for host in shown.hosts for c in host.conditions if not c.true]
+    yield from capacity_lines(shown.capacities)
+    troubled = [
+        *((name, c) for name, said in shown.managers.items() for c in said if not c.true),
+        *((str(host.host), c) for host in shown.hosts for c in host.conditions if not c.true),
+    ]
     if troubled:
         yield ""
         yield heading("Conditions")
-        for host, condition in troubled:
-            yield f"  {host.host}: {bad(condition.kind)} {condition.reason}: {condition.message}"
+        for name, condition in troubled:
+            yield f"  {name}: {bad(condition.kind)} {condition.reason}: {condition.message}"
 
 
 def _row(host: HostCoverage) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from anyvisor.model.logical import LogicalObject
 from anyvisor.model.names import HostName, ObjectKey, PortName
+from anyvisor.planner.moves import Binding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,16 @@ class ControllerDriver(Protocol):
 
     def up(self, ports: Collection[PortName]) -> Mapping[PortName, bool]:
         """Whether each port's flows are installed where it is bound; a port that is not there is False."""
+
+    def follow(self, ports: Collection[PortName]) -> None:
+        """Follow where these ports are bound, and no longer where others are.
+
+        Raises:
+            UnreachableError: the controller does not answer.
+        """
+
+    def bindings(self, ports: Collection[PortName]) -> Mapping[PortName, Binding]:
+        """Where ports that are followed are bound; one that is not there is left out."""
 
     def chassis(self) -> Mapping[HostName, ChassisState]:
         """Every chassis that has registered."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from anyvisor.contracts.switch import SwitchDriver
-from anyvisor.model.names import Mac, PortName
+from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.state import StationReading, VnicReading
 from anyvisor.model.vnic import Vnic
 from anyvisor.planner.chassis import ChassisStep, ObservedChassis
@@ -35,6 +35,9 @@ class ChassisSwitch(SwitchDriver, Protocol):
 
     def controlled(self) -> bool:
         """Whether ovn-controller has programmed the integration bridge."""
+
+    def tunnels(self) -> Mapping[HostName, str]:
+        """The other chassis that ovn-controller has made a tunnel to, with their tunnel addresses."""
 
     def vnics(self) -> tuple[Vnic, ...]:
         """The devices that carry a guest's MAC, whoever plugged them."""
@@ -129,6 +132,19 @@ class Daemons(Protocol):
 
     def stop_controller(self) -> None:
         """Stop it, where this host says how, so that it takes its chassis out of the southbound database."""
+
+
+class Prober(Protocol):
+    """Sends echo requests that must not be fragmented."""
+
+    def answered(
+        self, source: str, sizes: Mapping[str, Collection[int]], timeout_seconds: float
+    ) -> Mapping[str, Collection[int]]:
+        """Per address those of the sizes (bytes of the IP packet) that were answered whole within the time-out.
+
+        Raises:
+            RetryableError: nothing could be sent from that source.
+        """
 
 
 class ReadingSink(Protocol):

@@ -11,6 +11,7 @@ from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import Scheme
+from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.site import Site
 from anyvisor.model.state import Duty, Placement, Plugged, PortState, State, Tag
@@ -25,6 +26,8 @@ class Decision:
     attachments: Mapping[PortName, Attachment | None] = field(default_factory=dict)
     tags: Mapping[tuple[str, int], Tag | None] = field(default_factory=dict)
     placements: Mapping[PortName, Placement | None] = field(default_factory=dict)
+    moves: Mapping[tuple[PortName, int], Move | None] = field(default_factory=dict)
+    """Migrations by port and the time they began. A time that is stored stays, whatever this says."""
     cards: Mapping[PortName, str | None] = field(default_factory=dict)
     """Of attachments that are there the vNIC that is plugged where it belongs."""
     found: Mapping[HostName, Host | None] = field(default_factory=dict)
@@ -33,6 +36,8 @@ class Decision:
     """Per host all that is to be said of its appliances; what is not named goes."""
     conditions: Mapping[ObjectKey, tuple[Condition, ...]] = field(default_factory=dict)
     applied: int | None = None
+    underlay_mtu: int | None = None
+    """None leaves what is stored."""
 
     @property
     def empty(self) -> bool:

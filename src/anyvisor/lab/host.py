@@ -77,6 +77,7 @@ def agent_settings(place: Place, topology: Topology, host: LabHost) -> str:
             f'ovs = "{place.switch_database(host.name)}"',
             'hypervisor = "listed"',
             "interval_seconds = 1",
+            "probe_seconds = 5",
             f'start_openvswitch = ["{folder}/start-openvswitch"]',
             f'stop_openvswitch = ["{folder}/stop-openvswitch"]',
             f'start_ovn_controller = ["{folder}/start-ovn-controller"]',

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from anyvisor.model.capacity import Capacity
 from anyvisor.model.kinds import Hypervisor, Scheme
 from anyvisor.model.names import HostName, PortName
 
@@ -111,6 +112,8 @@ class Plan:
     unenforced: tuple[Unenforced, ...] = ()
     changes: tuple[PlanStep, ...] = ()
     """Steps on the controller and the database, beside those of the hosts."""
+    capacities: tuple[Capacity, ...] = ()
+    """How full each inner switch is, and would be."""
 
     @property
     def change_count(self) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
 from anyvisor.model.kinds import AttachmentKind, Scheme
+from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, Mac, ObjectKey, PortName
 from anyvisor.model.site import Site
 from anyvisor.model.vnic import Counters
@@ -100,12 +101,16 @@ class State:
     """Identifies this installation in everything we write elsewhere."""
     generation: int = 0
     applied: int = 0
+    underlay_mtu: int | None = None
+    """What networks without an MTU of their own are laid out for, in bytes; None before anyvisord has said."""
     hosts: Mapping[HostName, HostState] = field(default_factory=dict)
     ports: Mapping[PortName, PortState] = field(default_factory=dict)
     placements: Mapping[PortName, Placement] = field(default_factory=dict)
     attachments: Mapping[PortName, Attachment] = field(default_factory=dict)
     plugged: Mapping[PortName, Plugged] = field(default_factory=dict)
     tags: Mapping[tuple[str, int], Tag] = field(default_factory=dict)
+    moves: Mapping[PortName, tuple[Move, ...]] = field(default_factory=dict)
+    """The last migrations of each port's VM, oldest first."""
     conditions: Mapping[ObjectKey, tuple[Condition, ...]] = field(default_factory=dict)
     """Written by anyvisord."""
 

@@ -16,12 +16,14 @@ from anyvisor.model.state import State
 from anyvisor.ovsdb import cells, columns, intent_rows, state_rows
 from anyvisor.ovsdb.replica import Replica, Row, RowEvent
 from anyvisor.ovsdb.store_parts import Part
+from anyvisor.planner.moves import with_move
 
 RowKey = tuple[Any, ...]
 _KEY_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "Global": (),
     "Attachment": ("port",),
     "Tag": ("scope", "vlan"),
+    "Move": ("port", "begun"),
     **{kind.table: ("name",) for kind in intent_rows.KINDS},
 }
 _SITE_PARTS = tuple(kind.part for kind in intent_rows.KINDS)
@@ -32,6 +34,7 @@ _STATE_PARTS = {
     "attachments": "attachments",
     "plugged": "plugged",
     "tags": "tags",
+    "moves": "moves",
     "conditions": "conditions",
 }
 
@@ -100,6 +103,7 @@ class Picture:
             owner=whole.get("owner", ""),
             generation=whole.get("generation", 0),
             applied=whole.get("applied", 0),
+            underlay_mtu=whole.get("underlay_mtu"),
             **states,
         )
 
@@ -137,7 +141,7 @@ class Picture:
     def _is_news(self, event: RowEvent) -> bool:
         if event.kind == "update":
             return not self._watched[event.table].isdisjoint(columns.changed(event.old))
-        bookkeeping = event.table in {"Attachment", "Tag"}
+        bookkeeping = event.table in {"Attachment", "Tag", "Move"}
         return self._loading or not bookkeeping or (self._for_agent and event.table == "Attachment")
 
     def settle(self) -> None:
@@ -169,6 +173,11 @@ class Picture:
             self._set("tags", key, row and state_rows.tag(row))
             return
         name = key[0]
+        if table == "Move":
+            held = self._parts["moves"].get(PortName(name), ())
+            kept = with_move(held, key[1], row and state_rows.move(row))
+            self._set("moves", PortName(name), kept or None)
+            return
         if table == "Attachment":
             self._set("attachments", PortName(name), row and state_rows.attachment(row))
             self._set("plugged", PortName(name), row and state_rows.plugged(row))
@@ -183,7 +192,7 @@ class Picture:
             self._set("placements", name, row and state_rows.placement(row))
 
     def _take_global(self, row: Row | None) -> None:
-        for column in ("owner", "generation", "applied"):
+        for column in ("owner", "generation", "applied", "underlay_mtu"):
             self._set("global", column, row and columns.one(row, column))
         self._set("global", "controller", row and intent_rows.controller(row))
         self._set("global", "policy", row and intent_rows.policy(row))
@@ -210,7 +219,7 @@ def _key_of(table: str, row: Row, old: Row | None = None) -> RowKey:
 def _object_of(table: str, row: Row) -> ObjectKey:
     if table == "Global":
         return intent_rows.GLOBAL_KEY
-    if table == "Attachment":
+    if table in {"Attachment", "Move"}:
         return ObjectKey("port", columns.one(row, "port"))
     if table == "Tag":
         of_network = columns.one(row, "scope").startswith("physical/")

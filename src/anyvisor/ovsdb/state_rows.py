@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from anyvisor.codec import canonical
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.kinds import AttachmentKind
+from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, Mac, NetworkName, PortName, SwitchName
 from anyvisor.model.state import Duty, HostState, Placement, Plugged, PortState, Tag
 from anyvisor.ovsdb import cells, columns
@@ -16,7 +17,7 @@ from anyvisor.ovsdb.intent_rows import scheme
 from anyvisor.ovsdb.replica import Row
 
 DECIDED = {
-    "Global": frozenset({"applied", "conditions"}),
+    "Global": frozenset({"applied", "underlay_mtu", "conditions"}),
     "Manager": frozenset({"conditions"}),
     "Host": frozenset({"scheme", "duties", "conditions"}),
     "Network": frozenset({"conditions"}),
@@ -27,6 +28,7 @@ DECIDED = {
         {"port", "host", "kind", "network", "mac", "vlan", "switch", "staged", "appliance", "card"}
     ),
     "Tag": frozenset({"scope", "vlan", "holder", "released"}),
+    "Move": frozenset({"port", "begun", "origin", "target", "staged", "arrived", "finalised", "returned"}),
 }
 """Columns that anyvisord writes, per table."""
 
@@ -127,6 +129,36 @@ def plugged(row: Row) -> Plugged | None:
 def plugged_cells(plugged: Plugged) -> Cells:
     """The columns for that."""
     return {"device": plugged.device, "outage_ms": plugged.outage_ms}
+
+
+def move(row: Row) -> Move:
+    """A migration of a port's VM."""
+    return Move(
+        begun=columns.one(row, "begun"),
+        origin=HostName(columns.one(row, "origin")),
+        target=HostName(columns.one(row, "target")),
+        staged=columns.one(row, "staged"),
+        arrived=columns.one(row, "arrived"),
+        finalised=columns.one(row, "finalised"),
+        returned=columns.one(row, "returned"),
+    )
+
+
+def move_cells(port: PortName, move: Move) -> Cells:
+    """The columns for that; only those of times that are known."""
+    times = {
+        "staged": move.staged,
+        "arrived": move.arrived,
+        "finalised": move.finalised,
+        "returned": move.returned,
+    }
+    return {
+        "port": port,
+        "begun": move.begun,
+        "origin": move.origin,
+        "target": move.target,
+        **{name: when for name, when in times.items() if when is not None},
+    }
 
 
 def tag(row: Row) -> Tag:

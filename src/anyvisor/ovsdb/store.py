@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DATABASE = "Anyvisor"
 _ALL_TABLES = (
-    "Global", "Manager", "Host", "Network", "Router", "Security_Group", "Port", "Attachment", "Tag",
+    "Global", "Manager", "Host", "Network", "Router", "Security_Group", "Port", "Attachment", "Tag", "Move",
 )  # fmt: skip
 _AGENT_TABLES = ("Global", "Host", "Network", "Attachment")
 

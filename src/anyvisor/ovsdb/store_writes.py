@@ -10,6 +10,7 @@ from anyvisor.contracts.store import Decision, HostReport
 from anyvisor.errors import ConflictError, TerminalError
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.host import Host
+from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.site import Site
 from anyvisor.model.state import Tag
@@ -86,6 +87,8 @@ class StoreWrites:
             self._tag(transaction, key, tag)
         for port, placement in decision.placements.items():
             self._update("Port", port, state_rows.placement_cells(placement), placement)
+        for (port, begun), move in decision.moves.items():
+            self._move(transaction, port, begun, move)
         for port, card in decision.cards.items():
             plugged = self._picture.row("Attachment", port)
             if plugged is not None:
@@ -94,11 +97,16 @@ class StoreWrites:
             row = self._object(about)
             if row is not None:  # about what is gone there is nothing to say
                 cells.put(row, {"conditions": cells.conditions_cell(conditions)})
-        if decision.applied is not None:
+        self._decide_whole(decision)
+
+    def _decide_whole(self, decision: Decision) -> None:
+        whole = {"applied": decision.applied, "underlay_mtu": decision.underlay_mtu}
+        said = {name: number for name, number in whole.items() if number is not None}
+        if said:
             row = self._picture.row("Global")
             if row is None:
                 raise ConflictError("there is no intent yet")
-            cells.put(row, {"applied": decision.applied})
+            cells.put(row, said)
 
     def _find(self, transaction: Transaction, name: HostName, found: Host | None) -> None:
         """A host as its manager reports it. A row without a manager is the users'."""
@@ -136,6 +144,17 @@ class StoreWrites:
             return
         moved = columns.one(row, "host") != attachment.host
         cells.put(row, {**wanted, "device": None, "outage_ms": None, "card": None} if moved else wanted)
+
+    def _move(self, transaction: Transaction, port: PortName, begun: int, move: Move | None) -> None:
+        row = self._picture.row("Move", port, begun)
+        if move is None:
+            if row is not None:
+                row.delete()
+        elif row is None:
+            cells.fill(transaction.insert(transaction.idl.tables["Move"]), state_rows.move_cells(port, move))
+        else:
+            times = state_rows.move_cells(port, move)
+            cells.put(row, {name: cell for name, cell in times.items() if columns.one(row, name) is None})
 
     def _tag(self, transaction: Transaction, key: tuple[str, int], tag: Tag | None) -> None:
         row = self._picture.row("Tag", *key)
@@ -190,6 +209,10 @@ class StoreWrites:
             row = self._picture.row("Attachment", port)
             if row is not None:
                 row.delete()
+            for move in self._picture.part("moves").get(PortName(port), ()):
+                past = self._picture.row("Move", port, move.begun)
+                if past is not None:
+                    past.delete()
         if networks:
             self._forget_tags(networks)
 

@@ -17,6 +17,8 @@ Tags = Mapping[tuple[str, int], Tag]
 
 FIRST_VLAN = 1
 LAST_VLAN = 4094
+REST_SECONDS = 300
+"""How long a VLAN rests: longer than a learning switch remembers a MAC (IEEE 802.1D ages entries after 300 s)."""
 NATIVE_SCOPE = "switch/"
 """Scopes of VLANs on native switches, whose holders are ports, begin with it."""
 
@@ -29,6 +31,17 @@ def physical_scope(physical: str) -> str:
 def switch_scope(where: str, switch: SwitchName) -> str:
     """The scope of VLANs on the inner switch of a host, or of a cluster that shares one; holders are ports."""
     return f"{NATIVE_SCOPE}{where}/{switch}"
+
+
+def remedy(scope: str) -> str:
+    """What makes room in a scope that is full, or nearly."""
+    if not scope.startswith(NATIVE_SCOPE):
+        return "widen policy.vlans, or spread the networks over more physical networks"
+    where = scope.removeprefix(NATIVE_SCOPE).partition("/")[0]
+    return (
+        f"each vNIC there needs a tag of its own: give some hosts of {where} another `cluster` in the site file, "
+        "so that they get an inner switch with tags of their own, or move VMs to hosts elsewhere"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +213,7 @@ class TagPool:
         if until is None:
             return TerminalError(
                 f"no VLAN is left in {now}",
-                hint="Widen policy.vlans, or spread the ports over more switches.",
+                hint=remedy(self._scope),
             )
         wait = until - self._now
         return RetryableError(f"no VLAN is left in {now}; the next is free in {wait} s", after=wait)

@@ -10,6 +10,7 @@ from anyvisor.model.host import Host
 from anyvisor.model.kinds import Scheme
 from anyvisor.model.plan import HostPlan, Prediction, Verdict
 from anyvisor.model.policy import PREFERENCE, Floor, Preference
+from anyvisor.planner.facts import traits
 from anyvisor.planner.schemes import SCHEMES, Load
 
 NOTHING = Prediction(controlled=0.0, observed=0.0, local_hops=0)

@@ -22,7 +22,7 @@ from anyvisor.model.port import Port
 from anyvisor.model.state import PortState, State, Tag
 from anyvisor.planner import seats
 from anyvisor.planner.addresses import AddressPool, addresses_of
-from anyvisor.planner.allocate import NATIVE_SCOPE, TagPool, physical_scope, release, take
+from anyvisor.planner.allocate import NATIVE_SCOPE, REST_SECONDS, TagPool, physical_scope, release, take
 from anyvisor.planner.availability import missing
 from anyvisor.planner.choose import choose
 from anyvisor.planner.fleet import Fleet
@@ -30,9 +30,6 @@ from anyvisor.planner.inner import FIRST_TAG, LAST_TAG, InnerPlace, inner_place
 from anyvisor.planner.logical import first_address, kind_of_port
 from anyvisor.planner.mac import mac_of
 from anyvisor.planner.paper import choices
-
-REST_SECONDS = 300
-"""How long a VLAN rests: longer than a learning switch remembers a MAC (IEEE 802.1D ages entries after 300 s)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -251,7 +248,7 @@ class Decider:
         try:
             attachment = self._attachment(port, settled, decided)
         except AnyvisorError as error:
-            decided.failures[ObjectKey("port", name)] = _not_ready("NoVlan", str(error))
+            decided.failures[ObjectKey("port", name)] = _not_ready("NoVlan", _in_full(error))
             return
         if self._attached.get(name) != attachment:
             decided.attachments[name] = attachment
@@ -369,6 +366,10 @@ class Decider:
             decided.ports[name] = None
         if attached is not None:
             decided.attachments[name] = None
+
+
+def _in_full(error: AnyvisorError) -> str:
+    return f"{error}: {error.hint}" if error.hint else str(error)
 
 
 def _not_ready(reason: str, message: str) -> Condition:

@@ -40,6 +40,8 @@ from anyvisor.planner.inner import (
     port_key,
     trunk_name,
 )
+from anyvisor.planner.silence import within_reach
+from anyvisor.planner.unused import unused_switches
 
 TRUNK = "trunk"
 _Identity: TypeAlias = tuple[str, str, str]
@@ -127,7 +129,10 @@ def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:
             if port in wanted.ready and port not in plugged and _identity(groups[port]) in usable
         ),
         *_leaving(groups, plugs, wanted, estate),
+        *unused_switches({p.switch for p in _places(wanted).values()}, wanted.hosts, wanted.missing, estate),
     )
+    steps, silent = within_reach(steps, estate)
+    problems.update(silent)
     return EstatePlan(
         steps=steps,
         cards={port: card.id for port, card in cards.items()},

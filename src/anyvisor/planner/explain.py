@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 
+from anyvisor.model.capacity import Capacity
 from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import Scheme
+from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.plan import EscapingPair, HostPlan, Unenforced
 from anyvisor.model.port import Port
@@ -37,12 +40,14 @@ class HostExplanation:
     plan: HostPlan
     carried: Scheme | None
     conditions: tuple[Condition, ...] = ()
+    capacity: Capacity | None = None
 
     def to_json(self) -> dict[str, object]:
         """As in ``plan --json``, with what is in force."""
         return {
             **host_to_json(self.plan),
             "carried": self.carried.value if self.carried is not None else None,
+            "inner_switch": self.capacity.to_json() if self.capacity is not None else None,
             "conditions": [str(condition) for condition in self.conditions],
         }
 
@@ -56,6 +61,7 @@ class HostExplanation:
             *_block("because", plan.because),
             *_block("not", (f"{v.scheme}: {v.reason} [{v.code}; {v.source}]" for v in plan.rejected)),
             f"  predicted at least: {plan.predicts.controlled:.0%} governed, {plan.predicts.observed:.0%} seen",
+            *((f"  inner switch: {self.capacity}",) if self.capacity is not None else ()),
             *_block("steps left", (f"{step.do} on {step.on}: {step.what}" for step in plan.steps)),
             *_block("conditions", (str(condition) for condition in self.conditions)),
         )
@@ -76,6 +82,8 @@ class PortExplanation:
     escapes: tuple[EscapingPair, ...]
     escape_count: int
     conditions: tuple[Condition, ...] = ()
+    moves: tuple[Move, ...] = ()
+    """The last migrations of its VM, oldest first."""
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -93,6 +101,7 @@ class PortExplanation:
             "seen": self.seen,
             "escapes": [pair_to_json(pair) for pair in self.escapes],
             "escape_count": self.escape_count,
+            "moves": [move_to_json(move) for move in reversed(self.moves)],
             "conditions": [str(condition) for condition in self.conditions],
         }
 
@@ -109,19 +118,22 @@ class PortExplanation:
             *_block(
                 f"escapes ({self.escape_count})", (f"to {pair.target}: {pair.why}" for pair in self.escapes)
             ),
+            *_block("moves", (in_words(move) for move in reversed(self.moves))),
             *_block("conditions", (str(condition) for condition in self.conditions)),
         )
 
 
-def explain_host(plan: HostPlan, state: State) -> HostExplanation:
-    """Why the host has its scheme, with what its agent and the daemon say about it."""
+def explain_host(plan: HostPlan, state: State, capacity: Capacity | None = None) -> HostExplanation:
+    """Why the host has its scheme, with what its agent and the daemon say about it, and its inner switch."""
     host = state.hosts.get(plan.host, HostState())
     conditions = (
         *host.conditions,
         *duty_conditions(host),
         *state.conditions.get(ObjectKey("host", plan.host), ()),
     )
-    return HostExplanation(plan=plan, carried=host.carried, conditions=conditions)
+    if capacity is not None and capacity.alarming:
+        conditions = (*conditions, capacity.condition())
+    return HostExplanation(plan=plan, carried=host.carried, conditions=conditions, capacity=capacity)
 
 
 def explain_port(
@@ -155,7 +167,29 @@ def explain_port(
         escapes=tuple(islice(pairs, PAIRS_LISTED)),
         escape_count=len(pairs),
         conditions=state.conditions.get(ObjectKey("port", name), ()),
+        moves=state.moves.get(name, ()),
     )
+
+
+def move_to_json(move: Move) -> dict[str, object]:
+    """Times in milliseconds: `begun` since the epoch, the others since then; null for what was not seen."""
+    since = move.since_begun()
+    return {
+        "from": str(move.origin),
+        "to": str(move.target),
+        "begun": move.begun,
+        **{f"{name}_ms": since.get(name) for name in ("staged", "arrived", "finalised", "returned")},
+        "outage_ms": move.outage_ms,
+    }
+
+
+def in_words(move: Move) -> str:
+    """One line."""
+    when = datetime.fromtimestamp(move.begun / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    seen = "; ".join(f"{name} after {ms / 1000:.2f} s" for name, ms in move.since_begun().items())
+    outage = move.outage_ms
+    waited = f"; its port was not ready for {outage / 1000:.2f} s" if outage is not None else ""
+    return f"{when} {move.origin} → {move.target}: {seen or 'under way'}{waited}"
 
 
 def _seen(host: Host | None, scheme: Scheme | None) -> str:

@@ -7,15 +7,18 @@ that the file names, too, is the file's: what the file leaves out is taken from 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from anyvisor.model.host import Host
+from anyvisor.model.host import Fact, Host
 from anyvisor.model.names import HostName
 from anyvisor.model.site import Site
 from anyvisor.model.state import State
 
 Hosts = Mapping[HostName, Host]
+
+_PASSING = frozenset({"spare_vcpus", "spare_memory_gib", "connection", "maintenance"})
+"""Facts that change by the hour. Nothing is written anew for them alone, or no two plans would agree."""
 
 
 def reported_by(manager: str, hosts: Hosts) -> dict[HostName, Host]:
@@ -23,11 +26,19 @@ def reported_by(manager: str, hosts: Hosts) -> dict[HostName, Host]:
     return {name: replace(host, manager=manager) for name, host in hosts.items()}
 
 
-def completed(site: Site, reported: Hosts) -> Site:
-    """The site with every host that is reported, and what the file leaves out of its own."""
-    hosts = {name: overridden(host, reported.get(name)) for name, host in site.hosts.items()}
-    beyond = {name: host for name, host in reported.items() if name not in hosts}
-    return site if not reported else replace(site, hosts={**hosts, **beyond})
+def completed(site: Site, state: State, reported: Hosts, silent: Collection[str] = ()) -> Site:
+    """The site with every host that is reported, and what the file leaves out of its own.
+
+    Of managers that are `silent` now, what they reported before counts.
+    """
+    before = state.site.hosts
+    known = {**known_hosts(state, silent), **reported}
+    hosts = {
+        name: overridden(host, known.get(name, before.get(name) if silent else None))
+        for name, host in site.hosts.items()
+    }
+    beyond = {name: _settled(host, before.get(name)) for name, host in known.items() if name not in hosts}
+    return replace(site, hosts={**hosts, **beyond})
 
 
 def overridden(stated: Host, reported: Host | None) -> Host:
@@ -40,14 +51,24 @@ def overridden(stated: Host, reported: Host | None) -> Host:
         cluster=stated.cluster or reported.cluster,
         switches=stated.switches or reported.switches,
         nics=stated.nics or reported.nics,
-        facts={**reported.facts, **stated.facts},
+        facts={**_lasting(reported), **stated.facts},
     )
 
 
-def known_hosts(state: State, managers: Iterable[str]) -> dict[HostName, Host]:
+def _lasting(host: Host) -> dict[str, Fact]:
+    return {name: fact for name, fact in host.facts.items() if name not in _PASSING}
+
+
+def _settled(fresh: Host, stored: Host | None) -> Host:
+    """What is stored, unless more than passing facts differ."""
+    if stored is None or replace(fresh, facts=_lasting(fresh)) != replace(stored, facts=_lasting(stored)):
+        return fresh
+    return stored
+
+
+def known_hosts(state: State, managers: Collection[str]) -> dict[HostName, Host]:
     """What these managers reported when they were last asked, as far as it is stored."""
-    asked = frozenset(managers)
-    return {name: host for name, host in state.site.hosts.items() if host.manager in asked}
+    return {name: host for name, host in state.site.hosts.items() if host.manager in managers}
 
 
 def news(manager: str, state: State, hosts: Hosts) -> dict[HostName, Host | None]:
@@ -61,7 +82,8 @@ def news(manager: str, state: State, hosts: Hosts) -> dict[HostName, Host | None
     changed: dict[HostName, Host | None] = {
         name: host
         for name, host in shown.items()
-        if (name not in state.site.hosts or name in stored) and stored.get(name) != host
+        if (name not in state.site.hosts or name in stored)
+        and _settled(host, stored.get(name)) is not stored.get(name)
     }
     return changed | dict.fromkeys(name for name in stored if name not in shown and name not in busy)
 

@@ -18,10 +18,12 @@ from anyvisor.model.plan import EscapeGroup, EscapingPair, HostPlan, Plan, PlanS
 from anyvisor.model.port import Port
 from anyvisor.model.site import Site
 from anyvisor.model.state import HostState, State
+from anyvisor.planner.capacity import capacities
 from anyvisor.planner.choose import choose, verdicts
 from anyvisor.planner.escape import NATIVE, escape_groups, escapes, unenforced
 from anyvisor.planner.fallbacks import fallen_ports, notes
 from anyvisor.planner.intent import changes_of_intent
+from anyvisor.planner.placement import site_in_place
 from anyvisor.planner.schemes import SCHEMES, Load, attachment_kind, loads
 
 PAIRS_LISTED = 10_000
@@ -30,8 +32,11 @@ PAIRS_LISTED = 10_000
 _UNKNOWN = HostState()
 
 
-def plan(site: Site, state: State) -> Plan:
-    """What `site` asks for, where `state` is what was decided and is in force (``State()`` on paper)."""
+def plan(site: Site, state: State, *, now_seconds: int = 0) -> Plan:
+    """What `site` asks for, where `state` is what was decided and is in force (``State()`` on paper).
+
+    `now_seconds` (since the epoch) tells tags that rest from those that have rested; without it all of them rest.
+    """
     chosen = choices(site, state)
     schemes = {host: choice.scheme for host, choice in chosen.items()}
     native = {host for host, scheme in schemes.items() if scheme in NATIVE}
@@ -56,6 +61,9 @@ def plan(site: Site, state: State) -> Plan:
         escape_groups=escape_groups(site, schemes, fallen),
         unenforced=unenforced(site, schemes, fallen),
         changes=changes_of_intent(state.site, site),
+        capacities=capacities(
+            site_in_place(replace(state, site=site)), state, schemes, now_seconds=now_seconds
+        ),
     )
 
 
@@ -143,6 +151,7 @@ def to_json(plan: Plan) -> dict[str, object]:
         "escapes": [pair_to_json(pair) for pair in plan.escapes],
         "escape_groups": [_group_to_json(group) for group in plan.escape_groups],
         "intent": [_step_to_json(step) for step in plan.changes],
+        "inner_switches": [each.to_json() for each in plan.capacities],
         "changes": plan.change_count,
     }
 

@@ -28,7 +28,8 @@ _SETTLE_SECONDS = 0.05
 class Attendant:
     """Runs the reconciler of one manager: when woken, at every event of the manager, and in a while anyway.
 
-    `connect` gives the connected driver and is tried again until it does; `serve` makes its reconciler.
+    `connect` gives the connected driver and is tried again until it does; `serve` makes its reconciler;
+    `failed` hears why there is no connection yet.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class Attendant:
         serve: Callable[[EstateDriver], EstateReconciler],
         *,
         close: Callable[[EstateDriver], None] = lambda _: None,
+        failed: Callable[[AnyvisorError], None] = lambda _: None,
     ) -> None:
         self._name = name
         self._connect = connect
         self._serve = serve
         self._close = close
+        self._failed = failed
         self._queue: KeyQueue[str] = KeyQueue()
         self._backoff: Backoff[str] = Backoff()
         self._stopping = threading.Event()
@@ -97,6 +100,7 @@ class Attendant:
             except AnyvisorError as error:
                 delay = self._backoff.after_failure(self._name)
                 log.warning("%s: %s; again in %.1f s", self._name, error, delay)
+                self._failed(error)
                 self._stopping.wait(delay)
         return None
 

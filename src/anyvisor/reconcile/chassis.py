@@ -23,6 +23,7 @@ from anyvisor.model.names import HostName, PortName
 from anyvisor.model.state import HostState, Plugged, State
 from anyvisor.planner.seats import FIRST
 from anyvisor.reconcile import findings
+from anyvisor.reconcile.carrying import Carrying
 from anyvisor.reconcile.conversion import Conversion
 from anyvisor.reconcile.integration import Integrated, Integration
 from anyvisor.reconcile.measuring import Measuring, Sources
@@ -31,6 +32,9 @@ from anyvisor.reconcile.separation import Separation
 from anyvisor.reconcile.trunking import Trunking
 
 log = logging.getLogger(__name__)
+
+_CHASSIS = frozenset({Scheme.BASELINE, Scheme.SUBSTITUTION, Scheme.APPLIANCE})
+"""Schemes under which this host's Open vSwitch is programmed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,7 @@ class Ways:
     separation: Separation | None = None
     conversion: Conversion | None = None
     trunking: Trunking | None = None
+    carrying: Carrying | None = None
 
 
 class ChassisReconciler:
@@ -85,6 +90,7 @@ class ChassisReconciler:
         self._separation = ways.separation
         self._conversion = ways.conversion
         self._trunking = ways.trunking
+        self._carrying = ways.carrying
         self._measuring = measuring
         self._time_to_measure = time_to_measure
         self._number = number
@@ -104,6 +110,7 @@ class ChassisReconciler:
         self._outages.keep(a.port for a in mine)
         try:
             result = self._carry_out(state, host, known, (*mine, *staged))
+            result = replace(result, conditions=(*result.conditions, *self._carried(state, mine, result)))
         except AnyvisorError as error:
             said = (findings.agent_ready(), findings.failed(findings.CHASSIS, error))
             result = Result(carried=known.carried, conditions=said, error=error)
@@ -185,6 +192,15 @@ class ChassisReconciler:
         conditions = (findings.agent_ready(), *findings.vnics_plugged(problems))
         return Result(carried=Scheme.SEPARATION, conditions=conditions, plugged=plugged)
 
+    def _carried(self, state: State, mine: tuple[Attachment, ...], result: Result) -> tuple[Condition, ...]:
+        """Whether what the networks send gets through; only a chassis has tunnels."""
+        if self._carrying is None:
+            return ()
+        if result.carried in _CHASSIS:
+            return self._carrying.conditions(state, mine)
+        self._carrying.rest()
+        return ()
+
     def _report(self, state: State, mine: Iterable[Attachment], result: Result) -> None:
         plugged: dict[PortName, Plugged] = {}
         for port in (a.port for a in mine):
@@ -213,7 +229,7 @@ class ChassisReconciler:
     def _sources(self, result: Result) -> Sources:
         programmed: SwitchDriver | None = None
         native: SwitchDriver | None = None
-        if result.carried in {Scheme.BASELINE, Scheme.SUBSTITUTION, Scheme.APPLIANCE}:
+        if result.carried in _CHASSIS:
             with suppress(UnreachableError):
                 programmed = self._integration.switch()
         elif result.carried is Scheme.SEPARATION and self._separation is not None:

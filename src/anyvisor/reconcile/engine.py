@@ -22,6 +22,7 @@ from anyvisor.planner.decide import Decided, Decider
 from anyvisor.planner.fleet import Fleet
 from anyvisor.planner.logical import logical_group, logical_network, logical_port, logical_router
 from anyvisor.reconcile import conditions
+from anyvisor.reconcile.moving import Moving
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Engine:
         self._decider = Decider(self._fleet)
         self._loaded = False
         self._said: dict[ObjectKey, tuple[Condition, ...]] = {}
+        self._moving = Moving(controller, clock)
 
     def round(self, keys: Iterable[ObjectKey], *, everything: bool = False) -> Outcome:
         """Look at `keys`, at what hangs on them, and with `everything` also at what is there but no longer wanted."""
@@ -71,7 +73,7 @@ class Engine:
         if everything:
             keys = {*keys, *every_key(state), *(key for key in self._controller.owned())}
         decided = self._decider.round(state, keys, now_seconds=int(self._clock()))
-        self._store_decided(decided)
+        self._store_decided(state, decided)
         wanted, unwanted = compiled(self._fleet, decided)
         outcome = self._write(wanted, unwanted, decided.failures)
         self._report(decided, outcome)
@@ -84,13 +86,14 @@ class Engine:
         """The intent of that generation is carried out, as far as it can be."""
         self._store.decide(Decision(applied=generation))
 
-    def _store_decided(self, decided: Decided) -> None:
+    def _store_decided(self, state: State, decided: Decided) -> None:
         """Before anything else is written: a tag must be ours before a frame carries it."""
         decision = Decision(
             schemes=decided.schemes,
             ports=decided.ports,
             attachments=decided.attachments,
             tags=decided.tags,
+            underlay_mtu=None if self._fleet.underlay_mtu == state.underlay_mtu else self._fleet.underlay_mtu,
         )
         if not decision.empty:
             self._store.decide(decision)
@@ -157,8 +160,9 @@ class Engine:
             if condition is not None and self._said.get(key) != (condition,):
                 self._said[key] = (condition,)
                 news[key] = (condition,)
-        if news:
-            self._store.decide(Decision(conditions=news))
+        moves = self._moving.look(state, ports)
+        if news or moves:
+            self._store.decide(Decision(conditions=news, moves=moves))
 
     def _condition(self, state: State, key: ObjectKey, up: Mapping[PortName, bool]) -> Condition | None:
         match key.kind:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from anyvisor.contracts.estate import EstateDriver
 from anyvisor.contracts.store import Decision, HostReport, Store
-from anyvisor.errors import AnyvisorError, RetryableError, UnreachableError
+from anyvisor.errors import AnyvisorError, UnreachableError
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
 from anyvisor.model.estate import CardId, Estate, EstateStep, describe
@@ -23,6 +23,7 @@ from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.state import HostState, Placement, Plugged, State, Tag
 from anyvisor.planner.allocate import release
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
+from anyvisor.planner.capacity import alarms, capacities
 from anyvisor.planner.estate import (
     EstatePlan,
     Sought,
@@ -33,12 +34,14 @@ from anyvisor.planner.estate import (
 )
 from anyvisor.planner.found import in_use, news
 from anyvisor.planner.inner import inner_place, port_key
+from anyvisor.planner.moves import placed
+from anyvisor.planner.placement import site_in_place
 from anyvisor.reconcile import findings
+from anyvisor.reconcile.notices import COUNTED, MANAGER, say
 from anyvisor.reconcile.tally import Tally
 
 log = logging.getLogger(__name__)
 
-MANAGER = "Manager"
 _WITHOUT_AGENT = frozenset({Scheme.SEPARATION, Scheme.VENDOR})
 """Schemes under which nothing of ours runs on the host: who drives its manager says what is in force there."""
 
@@ -81,6 +84,8 @@ class EstateReconciler:
         self._tell = tell
         self._tally = tally
         self._cards: Mapping[PortName, CardId] = {}
+        self._driven: tuple[Condition, ...] = ()
+        self._uncounted: tuple[Condition, ...] = ()
 
     def reconcile(self) -> Looked:
         """Look, change what differs, say how it is. What goes wrong is in the result and in the manager's condition."""
@@ -99,42 +104,51 @@ class EstateReconciler:
             self._report(state, wanted, after)
             self._cards = plan.cards
         except AnyvisorError as error:
-            self._say(state, findings.failed(MANAGER, error))
+            self._say(findings.failed(MANAGER, error))
             return Looked(error=error)
         if refused is not None:
-            self._say(state, findings.failed(MANAGER, refused))
+            self._say(findings.failed(MANAGER, refused))
             return Looked(steps=plan.steps, error=refused)
-        self._say(state, _manager_condition(plan))
+        self._say(_manager_condition(plan), *self._alarms(state, wanted))
         return Looked(steps=plan.steps)
 
     def _carry_out(self, steps: tuple[EstateStep, ...]) -> AnyvisorError | None:
-        """All together, or one by one if that is refused: one bad VM or host must not hold up the others."""
+        """All together, or by halves if that is refused: one bad VM must not hold up the others, nor cost a call each.
+
+        What is done already is not done again. The first refusal comes back: others may follow from it.
+        """
         try:
             self._driver.apply(steps)
         except UnreachableError:
             raise
         except AnyvisorError as error:
-            refused = error
+            if len(steps) == 1:
+                log.warning("%s: could not make %s: %s", self._manager, describe(steps[0]), error)
+                return error
         else:
             return None
-        for step in steps:
-            try:
-                self._driver.apply((step,))
-            except UnreachableError:
-                raise
-            except AnyvisorError as error:
-                log.warning("%s: could not make %s: %s", self._manager, describe(step), error)
-                refused = error
-        return refused
+        half = len(steps) // 2
+        refused = self._carry_out(steps[:half])
+        later = self._carry_out(steps[half:])
+        return refused or later
 
     def measure(self) -> None:
         """Read what the native switches count on the cards that the last look saw.
 
         Raises:
-            UnreachableError: the manager or the telemetry database does not answer.
+            AnyvisorError: the manager or the telemetry database does not answer, or refuses. It is said of the manager.
         """
-        if self._tally is not None and self._cards:
+        if self._tally is None or not self._cards:
+            return
+        try:
             self._tally.take(self._store.snapshot().attachments.values(), self._cards)
+        except AnyvisorError as error:
+            self._uncounted = (findings.failed(COUNTED, error),)
+            raise
+        else:
+            self._uncounted = ()
+        finally:
+            say(self._store, self._manager, *self._driven, *self._uncounted)
 
     def _find(self, state: State, estate: Estate) -> bool:
         """Store the hosts that the site file does not name; True if there was news."""
@@ -149,7 +163,8 @@ class EstateReconciler:
         """Say where the VMs of ports run. A card that vanished leaves its port where it was seen last."""
         news = moved(state, estate)
         if news:
-            self._store.decide(Decision(placements=news))
+            moves = placed(state, news, int(self._clock() * 1000))
+            self._store.decide(Decision(placements=news, moves=moves))
             for port in news:
                 self._tell(ObjectKey("port", port))
 
@@ -205,14 +220,14 @@ class EstateReconciler:
         if not unchanged:
             self._store.report(HostReport(host=host, carried=scheme, conditions=said, plugged=plugged))
 
-    def _say(self, state: State, condition: Condition) -> None:
-        key = ObjectKey("manager", self._manager)
-        if state.conditions.get(key) == (condition,):
-            return
-        try:
-            self._store.decide(Decision(conditions={key: (condition,)}))
-        except RetryableError as error:
-            log.debug("%s: could not be said yet: %s", self._manager, error)
+    def _alarms(self, state: State, wanted: Wanted) -> tuple[Condition, ...]:
+        """Inner switches whose tags come to an end; only said where it is time to act."""
+        now = int(self._clock())
+        return alarms(capacities(site_in_place(state), state, wanted.schemes, now_seconds=now))
+
+    def _say(self, *driven: Condition) -> None:
+        self._driven = driven
+        say(self._store, self._manager, *driven, *self._uncounted)
 
 
 def moved(state: State, estate: Estate) -> dict[PortName, Placement]:

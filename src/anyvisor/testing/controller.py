@@ -10,6 +10,7 @@ from anyvisor.contracts.controller import Change, ChassisState, ControllerDriver
 from anyvisor.errors import AnyvisorError, ConflictError, TerminalError
 from anyvisor.model.logical import LogicalNetwork, LogicalObject, LogicalPort, LogicalRouter
 from anyvisor.model.names import HostName, ObjectKey, PortName
+from anyvisor.planner.moves import Binding
 
 
 class FakeController:
@@ -27,6 +28,8 @@ class FakeController:
         self.poison: set[ObjectKey] = set()
         self.is_up: set[PortName] = set()
         self.registered: dict[HostName, ChassisState] = {}
+        self.followed: frozenset[PortName] = frozenset()
+        self.bound: dict[PortName, Binding] = {}
         self.transactions = 0
         self._version = 0
 
@@ -86,6 +89,14 @@ class FakeController:
     def up(self, ports: Collection[PortName]) -> Mapping[PortName, bool]:
         """Those that a test put into `is_up`."""
         return {name: name in self.is_up for name in ports}
+
+    def follow(self, ports: Collection[PortName]) -> None:
+        """Remembers them in `followed`."""
+        self.followed = frozenset(ports)
+
+    def bindings(self, ports: Collection[PortName]) -> Mapping[PortName, Binding]:
+        """Those that a test put into `bound`, as far as they are followed."""
+        return {port: self.bound[port] for port in ports if port in self.followed and port in self.bound}
 
     def chassis(self) -> Mapping[HostName, ChassisState]:
         """Those that a test put into `registered`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from anyvisor.contracts.store import Decision, HostReport
@@ -14,9 +14,11 @@ from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import AttachmentKind
+from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, ObjectKey, ObjectKind, PortName
 from anyvisor.model.site import Site
 from anyvisor.model.state import HostState, Placement, Plugged, PortState, State, Tag
+from anyvisor.planner.moves import with_move
 
 if TYPE_CHECKING:
     from anyvisor.contracts.store import Store
@@ -142,6 +144,7 @@ class FakeStore:
                     attachments=_kept(state.attachments, lambda port, _: port not in ports),
                     plugged=_kept(state.plugged, lambda port, _: port not in ports),
                     tags=_kept(state.tags, lambda _, tag: not held_by_the_forgotten(tag)),
+                    moves=_kept(state.moves, lambda port, _: port not in ports),
                 )
             )
 
@@ -244,8 +247,10 @@ def _decided(state: State, decision: Decision) -> State:
         attachments=attachments,
         plugged=plugged,
         tags=_with_tags(state.tags, decision.tags),
+        moves=_with_moves(state.moves, decision.moves),
         conditions=_with_conditions(state, decision.conditions),
         applied=state.applied if decision.applied is None else decision.applied,
+        underlay_mtu=state.underlay_mtu if decision.underlay_mtu is None else decision.underlay_mtu,
     )
 
 
@@ -288,6 +293,19 @@ def _with_tags(
     return {key: tag for key, tag in {**held, **decided}.items() if tag is not None}
 
 
+def _with_moves(
+    held: Mapping[PortName, tuple[Move, ...]], decided: Mapping[tuple[PortName, int], Move | None]
+) -> Mapping[PortName, tuple[Move, ...]]:
+    moves = dict(held)
+    for (port, begun), move in decided.items():
+        before = next((each for each in moves.get(port, ()) if each.begun == begun), None)
+        if move is not None and before is not None:
+            stays = {name: when for name, when in asdict(before).items() if when is not None}
+            move = replace(move, **stays)  # noqa: PLW2901 - a time that is stored stays
+        moves[port] = with_move(moves.get(port, ()), begun, move)
+    return {port: each for port, each in moves.items() if each}
+
+
 def _with_conditions(
     state: State, decided: Mapping[ObjectKey, tuple[Condition, ...]]
 ) -> Mapping[ObjectKey, tuple[Condition, ...]]:
@@ -328,6 +346,7 @@ def _seen_by_agent(state: State, host: HostName) -> State:
         attachments=attachments,
         plugged=_kept(state.plugged, lambda port, _: port in attachments),
         tags={},
+        moves={},
         conditions={**networks, **({own: state.conditions[own]} if own in state.conditions else {})},
     )
 
@@ -365,6 +384,8 @@ def _differences_for_anyvisord(before: State, after: State) -> Iterator[ObjectKe
 
 def _differences_for_agent(before: State, after: State) -> Iterator[ObjectKey]:
     yield from _site_differences(before.site, after.site)
+    if before.underlay_mtu != after.underlay_mtu:
+        yield GLOBAL_KEY
     for host in before.hosts.keys() & after.hosts.keys():
         if before.hosts[host].scheme != after.hosts[host].scheme:
             yield ObjectKey("host", host)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from anyvisor.contracts.switch import SwitchCapabilities
 from anyvisor.errors import AnyvisorError, ForeignObjectError, RetryableError
 from anyvisor.model.attachment import Plug, PlugStep, Unplug
-from anyvisor.model.names import Mac, PortName
+from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.vnic import Counters, Vnic
 from anyvisor.planner.chassis import (
     INTEGRATION_BRIDGE,
@@ -91,6 +91,7 @@ class FakeOpenvSwitch(FakeSwitch):
         self.owner = owner
         self.chassis = ObservedChassis()
         self.up: set[PortName] = set()
+        self.tunnelled: dict[HostName, str] = {}
         self.controller_works = True
         self.seen: tuple[Vnic, ...] = ()
 
@@ -115,6 +116,10 @@ class FakeOpenvSwitch(FakeSwitch):
         """Those of `up` that are plugged into the integration bridge."""
         there = {port for port, plug in self.plugged.items() if plug.bridge == INTEGRATION_BRIDGE}
         return frozenset(self.up & there & set(ports))
+
+    def tunnels(self) -> Mapping[HostName, str]:
+        """Those that a test put into `tunnelled`."""
+        return dict(self.tunnelled)
 
     def controlled(self) -> bool:
         """True once the settings name a southbound database, unless the test says otherwise."""

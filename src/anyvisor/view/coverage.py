@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from anyvisor.model.capacity import Capacity
 from anyvisor.model.condition import Condition
 from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.plan import EscapingPair
 from anyvisor.model.state import State, StationReading, Telemetry, VnicReading
+from anyvisor.planner.capacity import alarms
 from anyvisor.planner.fallbacks import duty_conditions
 
 
@@ -70,6 +72,9 @@ class OverallView:
     hosts: tuple[HostCoverage, ...]
     escapes: tuple[EscapingPair, ...]
     ports: Mapping[PortName, Share]
+    capacities: tuple[Capacity, ...] = ()
+    managers: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    """What is said of each manager; empty while nobody has attended it yet."""
 
     @property
     def total(self) -> Share:
@@ -80,8 +85,14 @@ class OverallView:
         return total
 
 
-def overall_view(state: State, telemetry: Telemetry, escapes: Iterable[EscapingPair]) -> OverallView:
-    """Put together what was decided, what agents report and what was counted."""
+def overall_view(
+    state: State,
+    telemetry: Telemetry,
+    escapes: Iterable[EscapingPair],
+    capacities: Iterable[Capacity] = (),
+) -> OverallView:
+    """Put together what was decided, what agents report, what was counted and how full the inner switches are."""
+    found = tuple(capacities)
     stations: defaultdict[PortName, list[StationReading]] = defaultdict(list)
     for reading in telemetry.stations.values():
         stations[reading.port].append(reading)
@@ -92,8 +103,14 @@ def overall_view(state: State, telemetry: Telemetry, escapes: Iterable[EscapingP
     by_host: defaultdict[HostName, list[PortName]] = defaultdict(list)
     for port, attachment in state.attachments.items():
         by_host[attachment.host].append(port)
-    hosts = tuple(_host(state, name, by_host.get(name, []), shares) for name in sorted(state.site.hosts))
-    return OverallView(hosts=hosts, escapes=tuple(escapes), ports=shares)
+    hosts = tuple(
+        _host(state, name, by_host.get(name, []), shares, alarms(found, name))
+        for name in sorted(state.site.hosts)
+    )
+    managers = {
+        name: state.conditions.get(ObjectKey("manager", name), ()) for name in sorted(state.site.managers)
+    }
+    return OverallView(hosts=hosts, escapes=tuple(escapes), ports=shares, capacities=found, managers=managers)
 
 
 def port_share(reading: VnicReading | None, stations: Iterable[StationReading], *, attached: bool) -> Share:
@@ -121,7 +138,11 @@ def _attached(state: State, port: PortName) -> bool:
 
 
 def _host(
-    state: State, name: HostName, ports: Iterable[PortName], shares: Mapping[PortName, Share]
+    state: State,
+    name: HostName,
+    ports: Iterable[PortName],
+    shares: Mapping[PortName, Share],
+    also: tuple[Condition, ...],
 ) -> HostCoverage:
     here = list(ports)
     share = Share()
@@ -132,6 +153,7 @@ def _host(
         *(known.conditions if known is not None else ()),
         *(duty_conditions(known) if known is not None else ()),
         *state.conditions.get(ObjectKey("host", name), ()),
+        *also,
     )
     if share.silent:
         conditions = (
@@ -179,6 +201,10 @@ def to_json(view: OverallView) -> dict[str, object]:
             }
             for host in view.hosts
         ],
+        "managers": [
+            {"manager": name, "conditions": [str(condition) for condition in said]}
+            for name, said in view.managers.items()
+        ],
         "escapes": [
             {
                 "host": pair.host,
@@ -192,4 +218,5 @@ def to_json(view: OverallView) -> dict[str, object]:
             }
             for pair in view.escapes
         ],
+        "inner_switches": [each.to_json() for each in view.capacities],
     }

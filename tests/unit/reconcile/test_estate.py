@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from anyvisor.contracts.store import HostReport
-from anyvisor.errors import UnreachableError
+from anyvisor.contracts.store import Decision, HostReport
+from anyvisor.errors import RetryableError, TerminalError, UnreachableError
+from anyvisor.model.estate import MakeSwitch
 from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import Hypervisor, NetworkKind, Scheme, SwitchKind
 from anyvisor.model.names import ObjectKey
@@ -19,6 +20,7 @@ from anyvisor.model.state import HostState, Plugged, Telemetry
 from anyvisor.model.vnic import Counters
 from anyvisor.planner.appliances import ApplianceWish
 from anyvisor.planner.inner import group_name, network_group_name
+from anyvisor.planner.moves import Binding
 from anyvisor.planner.plugs import trunk_plugs
 from anyvisor.reconcile.attendant import Attendant
 from anyvisor.reconcile.engine import Engine
@@ -413,3 +415,176 @@ def test_a_preview_of_what_is_there_already_is_empty(world):
     )
 
     assert (found.controller.changes, found.estates["vc1"].steps) == ((), ())
+
+
+def test_an_inner_switch_that_is_nearly_full_stands_in_its_managers_conditions(world):
+    world.run()
+    held = next(iter(world.store.snapshot().tags.values()))
+    crowd = [replace(held, vlan=vlan, holder=f"old{vlan}") for vlan in range(100, 3500)]
+    world.store.decide(Decision(tags={(tag.scope, tag.vlan): tag for tag in crowd}))
+
+    world.reconciler.reconcile()
+
+    said = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+    assert [(each.kind, each.true) for each in said] == [("Manager", True), ("Capacity", False)]
+
+
+def test_a_migration_is_kept_with_what_was_measured_of_it(world):
+    world.run()
+    world.controller.bound["vm0"] = Binding(chassis="esx1", up=True)
+    world.estate.begin_move("vm0", "esx2")
+    world.reconciler.reconcile()
+    world.engine.round((), everything=True)
+    world.now += 0.25
+    world.controller.bound["vm0"] = Binding(chassis="esx1", also=frozenset({"esx2"}), up=True)
+    world.engine.round([ObjectKey("port", "vm0")])
+    world.now += 1
+    world.estate.finish_move("vm0")
+    world.reconciler.reconcile()
+    world.now += 0.05
+    world.controller.bound["vm0"] = Binding(chassis="esx2", up=True)
+    world.run()
+
+    (move,) = world.store.snapshot().moves["vm0"]
+    assert (move.origin, move.target) == ("esx1", "esx2")
+    assert move.since_begun() == {"staged": 250, "arrived": 1250, "finalised": 1300}
+    assert move.outage_ms == 0
+    assert world.controller.followed == frozenset()
+
+
+def test_a_migration_that_was_under_way_when_the_daemon_died_is_followed_by_the_next(world):
+    world.run()
+    world.estate.begin_move("vm0", "esx2")
+    world.reconciler.reconcile()
+    world.restart()
+    world.estate.finish_move("vm0")
+    world.reconciler.reconcile()
+    world.controller.bound["vm0"] = Binding(chassis="esx2", up=True)
+    world.run()
+
+    (move,) = world.store.snapshot().moves["vm0"]
+    assert move.over
+
+
+def test_migrations_of_a_port_that_is_gone_are_forgotten(world):
+    world.run()
+    world.estate.begin_move("vm0", "esx2")
+    world.reconciler.reconcile()
+    world.estate.finish_move("vm0")
+    world.run()
+    world.want(VMS[1:])
+    world.run()
+
+    assert world.store.snapshot().moves == {}
+
+
+def test_one_card_that_is_refused_is_said_and_does_not_hold_up_the_others(world):
+    world.run()
+    away = {name: group for name, group in world.groups().items() if name != "vm0"}
+    world.want(())
+    world.run()
+    world.want(VMS)
+    world.engine.round((), everything=True)
+    world.agents()
+    broken = next(c for c in world.estate.estate().cards.values() if c.vm == "vm0")
+    apply = world.estate.apply
+
+    def refuse(steps):
+        for step in steps:
+            if getattr(step, "card", None) == broken.id:
+                raise TerminalError("vm0 cannot be wired")
+            apply([step])
+
+    world.estate.apply = refuse
+    for _ in range(3):
+        looked = world.reconciler.reconcile()
+
+    assert str(looked.error) == "vm0 cannot be wired"
+    (condition,) = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+    assert (condition.true, condition.reason, condition.message) == (False, "Refused", "vm0 cannot be wired")
+    assert {name: group for name, group in world.groups().items() if name != "vm0"} == away
+
+
+def test_of_several_refusals_the_first_is_said_since_others_may_follow_from_it(world):
+    world.engine.round((), everything=True)
+    apply = world.estate.apply
+
+    def refuse(steps):
+        for step in steps:
+            if isinstance(step, MakeSwitch):
+                raise RetryableError("the host does not answer")
+            apply([step])
+
+    world.estate.apply = refuse
+
+    looked = world.reconciler.reconcile()
+
+    assert str(looked.error) == "the host does not answer"
+
+
+def test_a_host_that_the_manager_does_not_reach_is_left_out_and_named_and_the_others_go_on(world):
+    world.estate.lose("esx2")
+    for _ in range(4):
+        world.engine.round((), everything=True)
+        world.agents()
+        looked = world.reconciler.reconcile()
+        assert looked.error is None
+
+    owner = world.store.snapshot().owner
+    assert looked.steps == ()
+    assert world.groups() == {vm: group_name(owner, vm) if vm in {"vm0", "vm2"} else "before" for vm in VMS}
+    (condition,) = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+    assert not condition.true
+    assert "esx2: the manager does not reach it (notResponding)" in condition.message
+
+    world.estate.find("esx2")
+    world.run()
+    assert world.groups() == {vm: group_name(owner, vm) for vm in VMS}
+    (condition,) = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+    assert condition.true
+
+
+def test_counters_that_cannot_be_read_are_said_beside_what_is_driven():
+    world, readings = World(Scheme.SEPARATION), Readings()
+    world.run()
+    tally = counting(world, readings)
+    reconciler = EstateReconciler(
+        "vc1",
+        world.estate,
+        world.store,
+        wishes=lambda _, hosts: {f"{host}/1": WISH for host in hosts},
+        clock=lambda: world.now,
+        tally=tally,
+    )
+    reconciler.reconcile()
+    world.estate.failure = UnreachableError("vc1 does not answer")
+
+    with pytest.raises(UnreachableError):
+        reconciler.measure()
+
+    def told():
+        said = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+        return [(c.kind, c.true, c.message) for c in said]
+
+    assert told() == [("Manager", True, ""), ("Counted", False, "vc1 does not answer")]
+    world.estate.failure = None
+    reconciler.measure()
+    assert told() == [("Manager", True, "")]
+
+
+def test_a_manager_that_was_never_reached_is_named_too():
+    tries, heard = [], threading.Event()
+
+    def connect():
+        tries.append(1)
+        raise UnreachableError("vc1: no connection: refused")
+
+    attendant = Attendant(
+        "vc1", connect, lambda _: None, failed=lambda error: said.append(error) or heard.set()
+    )
+    said = []
+    attendant.start()
+    assert heard.wait(60)
+    attendant.stop()
+
+    assert str(said[0]) == "vc1: no connection: refused"

@@ -7,6 +7,7 @@ from anyvisor.contracts.store import Decision
 from anyvisor.errors import ConflictError, UnreachableError
 from anyvisor.testing.store import FakeDatabase, FakeStore
 from anyvisor.testing.store_contract import StoreContract
+from anyvisor.testing.store_kept import StoreKeepsContract
 from anyvisor.testing.store_sample import SITE
 
 
@@ -20,7 +21,7 @@ def open_store():
     return opened
 
 
-class TestFakeStore(StoreContract):
+class TestFakeStore(StoreContract, StoreKeepsContract):
     pass
 
 

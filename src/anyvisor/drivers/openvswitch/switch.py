@@ -27,7 +27,7 @@ from anyvisor.drivers.openvswitch.rows import (
 from anyvisor.errors import RetryableError
 from anyvisor.model.attachment import Plug, PlugStep, Unplug
 from anyvisor.model.attachment import describe as describe_plug
-from anyvisor.model.names import Mac, PortName
+from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.vnic import Counters, Vnic
 from anyvisor.ovsdb.connection import Connection, Replica, Row, RowEvent, Transaction
 from anyvisor.planner.chassis import INTEGRATION_BRIDGE, ChassisStep, ObservedChassis, describe
@@ -35,6 +35,7 @@ from anyvisor.planner.chassis import INTEGRATION_BRIDGE, ChassisStep, ObservedCh
 if TYPE_CHECKING:
     from anyvisor.contracts.switch import SwitchDriver
 
+TUNNEL_MARK = "ovn-chassis-id"
 _POLL_SECONDS = 0.02
 _NOISE = frozenset({"statistics", "cur_cfg", "next_cfg", "link_resets"})
 
@@ -162,6 +163,21 @@ class OpenvSwitch:
         def view(replica: Replica) -> bool:
             bridge = bridge_named(replica, INTEGRATION_BRIDGE)
             return bridge is not None and "ovn-startup-ts" in bridge.external_ids
+
+        return self._connection.read(view)
+
+    def tunnels(self) -> Mapping[HostName, str]:
+        """The other chassis by their names, from the marks that ovn-controller puts on its tunnel ports."""
+
+        def view(replica: Replica) -> dict[HostName, str]:
+            found = {}
+            for spot in spots(replica):
+                # ovn-controller: NAME@ADDRESS, since 24.03 followed by %LOCAL.
+                chassis, _, _ = spot.port.external_ids.get(TUNNEL_MARK, "").partition("@")
+                address = spot.interface.options.get("remote_ip", "")
+                if chassis and address:
+                    found[HostName(chassis)] = address
+            return found
 
         return self._connection.read(view)
 

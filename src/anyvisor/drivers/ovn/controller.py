@@ -9,16 +9,18 @@ from typing import Any
 
 from anyvisor.contracts.controller import Change, ChassisState, ControllerPlan, Refusal
 from anyvisor.drivers.ovn import group, network, port, router
+from anyvisor.drivers.ovn.bindings import NONE, Bindings
 from anyvisor.drivers.ovn.chassis import Chassis
 from anyvisor.drivers.ovn.difference import Insert, Update, difference
 from anyvisor.drivers.ovn.index import NorthboundIndex, ref_of
-from anyvisor.drivers.ovn.row import Ref, RowSpec
+from anyvisor.drivers.ovn.row import PORT_GROUP, Ref, RowSpec
 from anyvisor.drivers.ovn.tables import NORTHBOUND, SOUTHBOUND
 from anyvisor.drivers.ovn.transaction import RowWriter
 from anyvisor.model.logical import LogicalGroup, LogicalNetwork, LogicalObject, LogicalPort, LogicalRouter
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.ovsdb import columns
 from anyvisor.ovsdb.connection import Connection, RowEvent
+from anyvisor.planner.moves import Binding
 
 _ORDER: Mapping[str, int] = {"policy": 0, "network": 1, "group": 2, "router": 3, "port": 4}
 _POLL_SECONDS = 0.02
@@ -51,10 +53,15 @@ class OvnController:
             northbound, schema_name="OVN_Northbound", tables=NORTHBOUND, timeout_seconds=timeout_seconds
         )
         self._southbound = Connection(
-            southbound, schema_name="OVN_Southbound", tables=SOUTHBOUND, timeout_seconds=timeout_seconds
+            southbound,
+            schema_name="OVN_Southbound",
+            tables=SOUTHBOUND,
+            conditions=NONE,
+            timeout_seconds=timeout_seconds,
         )
         self._northbound.subscribe(self._seen)
         self._chassis = Chassis(self._southbound, owner)
+        self._bindings = Bindings(self._southbound, self._tell)
 
     def start(self) -> None:
         """Connect to both databases and read them. Raises UnreachableError, naming the remote."""
@@ -68,7 +75,8 @@ class OvnController:
 
     def watch(self, notify: Callable[[ObjectKey], None]) -> None:
         """Call `notify` from another thread with the key of every object of ours that somebody changed or took away,
-        and of every port that came up or went down."""
+        of every port that came up or went down, and of
+        every binding of a port that is followed."""
         self._watchers.append(notify)
 
     def plan(self, wanted: Iterable[LogicalObject], unwanted: Iterable[ObjectKey]) -> ControllerPlan:
@@ -95,6 +103,14 @@ class OvnController:
     def up(self, ports: Collection[PortName]) -> Mapping[PortName, bool]:
         """Whether the flows of each port are installed (ovn-nb(5), Logical_Switch_Port: up)."""
         return self._northbound.read(lambda _: {name: self._is_up(name) for name in ports})
+
+    def follow(self, ports: Collection[PortName]) -> None:
+        """See `ControllerDriver`. Raises UnreachableError."""
+        self._bindings.follow(ports)
+
+    def bindings(self, ports: Collection[PortName]) -> Mapping[PortName, Binding]:
+        """See `ControllerDriver` (ovn-sb(5), Port_Binding: chassis, additional_chassis, up)."""
+        return self._bindings.of(ports)
 
     def chassis(self) -> Mapping[HostName, ChassisState]:
         """Every chassis that has registered."""
@@ -185,13 +201,40 @@ class OvnController:
         if not self._watchers or (event.kind == "create"):
             return
         ref = ref_of(event.table, event.row, self._owner)
-        if ref is not None and ref.key.kind != "policy" and _matters(event):
-            for notify in self._watchers:
-                notify(ref.key)
+        if ref is None:
+            return
+        for key in self._touched(ref, event):
+            self._tell(key)
+
+    def _touched(self, ref: Ref, event: RowEvent) -> Iterator[ObjectKey]:
+        """The objects to look at when a row of ours was changed or taken away."""
+        yield from (member.key for member in map(self._index.ref, _lost_members(event)) if member is not None)
+        if ref.key.kind != "policy":
+            if _matters(event):
+                yield ref.key
+        elif event.kind == "delete":
+            # The guards are seen to with any group; without a group there is nothing that they could guard.
+            yield from sorted(key for key in self._index.keys if key.kind == "group")[:1]
+
+    def _tell(self, key: ObjectKey) -> None:
+        for notify in self._watchers:
+            notify(key)
 
 
 _MEMBERS = frozenset({"ports", "acls", "nat", "static_routes", "ha_chassis", "gateway_chassis"})
 """Columns that hold other rows: they change with every port and say nothing about the object that holds them."""
+
+
+def _lost_members(event: RowEvent) -> frozenset[Any]:
+    """The ports that a port group has no longer: each must be looked at, for what is in no group is not filtered.
+
+    A group that has grown costs nothing. What it lost in the same instant is found when all is looked at.
+    """
+    if event.table != PORT_GROUP or event.old is None or "ports" not in columns.changed(event.old):
+        return frozenset()
+    if columns.size(event.row, "ports") > columns.size(event.old, "ports"):
+        return frozenset()
+    return frozenset(columns.several(event.old, "ports")).difference(columns.several(event.row, "ports"))
 
 
 def _matters(event: RowEvent) -> bool:

@@ -83,7 +83,7 @@ def difference(
         if row is None:
             changes.append(_change(key, "create", spec.ref, "", Insert(spec=spec)))
             continue
-        update = _update(spec, row, marked)
+        update = _update(spec, row, marked, index)
         if update is not None:
             named = [*update.columns, *(["groups"] if update.groups is not None else [])]
             changes.append(_change(key, "update", spec.ref, ", ".join(named), update))
@@ -104,15 +104,21 @@ def _conflict(spec: RowSpec, index: NorthboundIndex) -> Refusal | None:
     return None
 
 
-def _update(spec: RowSpec, row: Any, marked: Mapping[str, str]) -> Update | None:
+def _update(spec: RowSpec, row: Any, marked: Mapping[str, str], index: NorthboundIndex) -> Update | None:
     different = {name: value for name, value in spec.columns.items() if not _holds(row, name, value)}
     held = _held_groups(marked)
-    join = tuple(group for group in spec.groups if group not in held)
+    join = tuple(group for group in spec.groups if group not in held or _estranged(row, group, index))
     leave = tuple(group for group in held if group not in spec.groups)
     if not different and not join and not leave:
         return None
     groups = spec.groups if join or leave else None
     return Update(ref=spec.ref, uuid=row.uuid, columns=different, join=join, leave=leave, groups=groups)
+
+
+def _estranged(row: Any, group: Ref, index: NorthboundIndex) -> bool:
+    """Whether the row counts itself a member of a group that has lost it. One that is missing gathers them itself."""
+    there = index.row(group)
+    return there is not None and not columns.refers(there, "ports", row)
 
 
 def encode_groups(groups: Iterable[Ref]) -> str:

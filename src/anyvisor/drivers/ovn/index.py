@@ -96,6 +96,10 @@ class NorthboundIndex:
             if ref_of(table, row, self._owner) is None:
                 yield row
 
+    def ref(self, uuid: Any) -> Ref | None:
+        """What the row of that UUID is; None for one that is gone or not ours."""
+        return self._known.get(uuid, (None, None))[0]
+
     @property
     def keys(self) -> frozenset[ObjectKey]:
         """Every object of ours that has a row."""

@@ -43,5 +43,6 @@ SOUTHBOUND: Mapping[str, tuple[str, ...]] = {
     "SB_Global": ("nb_cfg",),
     "Chassis": ("name", "hostname", "encaps", "other_config", "external_ids"),
     "Chassis_Private": ("name", "nb_cfg"),
+    "Port_Binding": ("logical_port", "chassis", "additional_chassis?", "up"),
     "Encap": ("ip", "type", "chassis_name"),
 }

@@ -102,7 +102,11 @@ class VsphereEstate:
             return Session(manager.name, where, lambda: credentials.read(manager.credentials))
 
         driver = cls(manager.name, owner, session, patience or Patience())
-        driver.estate()
+        try:
+            driver.estate()
+        except BaseException:
+            driver.close()  # a session left open counts there until it is idle for half an hour
+            raise
         return driver
 
     def close(self) -> None:

@@ -214,6 +214,7 @@ def agent_environment(place: Place, part: str, wish: Wish) -> dict[str, str]:
         "stop_ovn_controller": f"{folder}/stop-ovn-controller",
         "ovn_bridge_datapath": "netdev",
         "interval_seconds": "1",
+        "probe_seconds": "5",
         "state_dir": f"{folder}/agent",
     }
     said = wish.agent[1] if wish.agent is not None else {}

@@ -114,6 +114,10 @@ class Control:
         """No fault comes any more."""
         self._ask("DELETE", "/faults")
 
+    def calls(self) -> Mapping[str, int]:
+        """How often each method of the vSphere API was called, by whomever, since the program began."""
+        return {name: int(count) for name, count in self._ask("GET", "/calls")["calls"].items()}
+
     def drop_sessions(self) -> int:
         """Log everybody out; how many that were."""
         return int(self._ask("POST", "/sessions/drop")["dropped"])

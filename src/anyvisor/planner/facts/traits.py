@@ -13,6 +13,7 @@ Condition = Callable[[Host], bool]
 
 APPLIANCE_VCPUS = 2
 APPLIANCE_MEMORY_GIB = 4
+ROOM_FOR_APPLIANCE = {"spare_vcpus": APPLIANCE_VCPUS, "spare_memory_gib": APPLIANCE_MEMORY_GIB}
 APPLIANCE_SIZE = f"{APPLIANCE_VCPUS} vCPUs and {APPLIANCE_MEMORY_GIB} GiB of memory"
 """Our own default; what it carries with that depends on the host."""
 
