@@ -176,6 +176,28 @@ def test_a_dry_run_says_what_the_vcenter_would_get(mixed, tmp_path):
     assert (after.site, after.attachments, after.tags) == (before.site, before.attachments, before.tags)
 
 
+def test_what_the_file_leaves_out_of_its_hosts_and_hosts_it_leaves_out_come_from_the_vcenter(mixed, tmp_path):
+    site = yaml.safe_load(mixed.place.site("separation").read_text())
+    site["hosts"] = [host for host in site["hosts"] if host["name"] != "esx1"]
+    for host in site["hosts"]:
+        if host["hypervisor"] == "esxi":
+            for key in ("version", "cluster", "switches", "facts"):
+                del host[key]
+    brief = tmp_path / "site.yaml"
+    brief.write_text(yaml.safe_dump(site))
+
+    planned = {
+        host["host"]: host
+        for host in json.loads(mixed.product.run("plan", "-f", str(brief), "--json"))["hosts"]
+    }
+
+    found = {name: (host["version"], host["scheme"]) for name, host in planned.items()}
+    assert found["esx2"] == found["esx3"] == ("8.0.3", "appliance")
+    # Nobody pins it any more, so the first possible scheme of the policy's order is taken.
+    assert found["esx1"] == ("7.0.3", "appliance")
+    assert planned["esx1"]["because"]
+
+
 def test_each_vnic_behind_an_appliance_has_a_tag_of_its_own(mixed):
     attachments = [a for a in mixed.state().attachments.values() if a.host in {"esx2", "esx3"}]
 
