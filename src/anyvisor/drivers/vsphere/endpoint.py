@@ -11,8 +11,8 @@ from http.client import HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
+from anyvisor.access.trust import Trust
 from anyvisor.drivers.vsphere.api import Stub, types, vim
-from anyvisor.drivers.vsphere.trust import Trust
 from anyvisor.errors import TerminalError
 
 _FIRST_VERSION = "vim.version.version10"  # 6.0, the oldest that we work with

@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from anyvisor.access import credentials
+from anyvisor.access.trust import trust
 from anyvisor.drivers.vsphere import (
     appliances,
-    credentials,
     migrations,
     plugging,
     portgroups,
@@ -22,7 +23,6 @@ from anyvisor.drivers.vsphere.counters import PortPlace, RateTotals, VmPlace, of
 from anyvisor.drivers.vsphere.endpoint import endpoint
 from anyvisor.drivers.vsphere.picture import Picture
 from anyvisor.drivers.vsphere.session import Session
-from anyvisor.drivers.vsphere.trust import trust
 from anyvisor.drivers.vsphere.vitals import Vitals
 from anyvisor.drivers.vsphere.watcher import Watcher
 from anyvisor.drivers.vsphere.work import Work

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from anyvisor.access.credentials import Login
 from anyvisor.drivers.vsphere.api import vim
-from anyvisor.drivers.vsphere.credentials import Login
 from anyvisor.drivers.vsphere.endpoint import Endpoint, content_of
 from anyvisor.drivers.vsphere.faults import CALL_ERRORS, CONNECTION_ERRORS, translated
 

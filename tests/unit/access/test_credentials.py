@@ -5,10 +5,10 @@ import ssl
 
 import pytest
 
-from anyvisor.drivers.vsphere import credentials
-from anyvisor.drivers.vsphere.credentials import Login, read
+from anyvisor.access import credentials
+from anyvisor.access.credentials import Login, read
+from anyvisor.access.trust import Trust, trust
 from anyvisor.drivers.vsphere.endpoint import best_version, endpoint
-from anyvisor.drivers.vsphere.trust import Trust, trust
 from anyvisor.errors import TerminalError
 
 
