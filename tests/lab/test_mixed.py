@@ -144,18 +144,19 @@ def test_every_packet_between_kvm_and_esxi_does_what_was_planned(mixed):
     assert wrong(found) == []
     assert found.duplicates == {}
     hosts = {vm.host for vm in session.topology_of(mixed.place).vms}
-    assert {"kvm1", "kvm3", "esx1", "esx2", "esx3"} <= hosts
+    assert {"kvm1", "kvm3", "esx1", "esx2", "esx3", "esx4"} <= hosts
 
 
 def test_only_hosts_whose_own_switch_stayed_have_escapes(mixed):
     shown = mixed.product.view()
 
     ends = {mixed.host_of(pair[end]) for pair in shown["escapes"] for end in ("from", "to")}
-    assert ends == {"kvm3", "esx1"}
+    assert ends == {"kvm3", "esx1", "esx4"}
     assert {host["host"]: host["scheme"] for host in shown["hosts"] if host["hypervisor"] == "esxi"} == {
         "esx1": "separation",
         "esx2": "appliance",
         "esx3": "appliance",
+        "esx4": "vendor",
     }
 
 

@@ -61,6 +61,11 @@ class AttachmentKind(StrEnum):
     ENTITY = "entity"
     """A port in the vendor's own controller."""
 
+    @property
+    def is_station(self) -> bool:
+        """It sits behind a switch that the SDN controller does not program, on the VLAN that joins its network."""
+        return self in {AttachmentKind.EXTERNAL, AttachmentKind.ENTITY}
+
 
 class NetworkKind(StrEnum):
     """How a logical network is carried between hosts."""

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from anyvisor.contracts.store import Decision, HostReport
 from anyvisor.errors import ConflictError
+from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import HostName, ObjectKey
 from anyvisor.model.site import Site
 from anyvisor.model.state import State
@@ -25,6 +26,10 @@ _ALL_TABLES = (
     "Global", "Manager", "Host", "Network", "Router", "Security_Group", "Port", "Attachment", "Tag", "Move",
 )  # fmt: skip
 _AGENT_TABLES = ("Global", "Host", "Network", "Attachment")
+
+
+_STATIONS: Condition = [["kind", "==", str(kind)] for kind in AttachmentKind if kind.is_station]
+"""Any chassis may have to count the frames of vNICs behind native switches."""
 
 
 class OvsdbStore:
@@ -50,7 +55,7 @@ class OvsdbStore:
         self._timeout = timeout_seconds
         conditions: dict[str, Condition] = {
             "Host": [["name", "==", host]],
-            "Attachment": [["host", "==", host], ["staged", "==", host], ["kind", "==", "external"]],
+            "Attachment": [["host", "==", host], ["staged", "==", host], *_STATIONS],
         }
         self._connection = Connection(
             remote,

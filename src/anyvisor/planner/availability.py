@@ -22,7 +22,7 @@ NEEDS: Mapping[tuple[Hypervisor, Scheme], tuple[str, ...]] = {
     (_KVM, Scheme.SUBSTITUTION): ("ovn", "openvswitch", "linuxbridge"),
     (_KVM, Scheme.APPLIANCE): ("ovn", "openvswitch", "appliance"),
     (_KVM, Scheme.NIC): ("ovn", "openvswitch", "smartnic"),
-    (_ESXI, Scheme.VENDOR): ("vsphere", "entity"),
+    (_ESXI, Scheme.VENDOR): ("ovn", "vsphere"),
     (_ESXI, Scheme.SEPARATION): ("ovn", "vsphere"),
     (_ESXI, Scheme.APPLIANCE): ("ovn", "openvswitch", "vsphere"),
     (_ESXI, Scheme.NIC): ("ovn", "openvswitch", "vsphere", "smartnic"),
@@ -41,7 +41,7 @@ def needed(host: Host, scheme: Scheme) -> tuple[str, ...]:
     if host.hypervisor is _XEN and drivers:
         return (*drivers, traits.toolstack(host))
     if scheme is Scheme.VENDOR and traits.owned_by_nsx(host):
-        return ("nsx",)
+        return (*drivers, "nsx")
     return drivers
 
 

@@ -289,7 +289,7 @@ class Decider:
         kind = kind_of_port(self._fleet, port.name)
         if kind is AttachmentKind.VLAN_ACCESS:
             return self._behind_trunk(port, settled, decided)
-        segment = self._fleet.segment_of(port.network) if kind is AttachmentKind.EXTERNAL else None
+        segment = self._fleet.segment_of(port.network) if kind.is_station else None
         return Attachment(
             port=port.name,
             host=port.host,

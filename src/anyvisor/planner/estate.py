@@ -26,7 +26,7 @@ from anyvisor.model.estate import (
     MakeSwitch,
     Plugin,
 )
-from anyvisor.model.host import Host
+from anyvisor.model.host import Host, NativeSwitch
 from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.state import Tag
@@ -237,8 +237,8 @@ def _groups(wanted: Wanted, problems: dict[str, str]) -> Iterator[tuple[PortName
             place = inner_place(host, wanted.owner)
             name = group_name(wanted.owner, port)
             yield port, _access(name, place, port_key(port), attachment.vlan, host)
-        elif attachment.kind is AttachmentKind.EXTERNAL and attachment.vlan is not None:
-            native = traits.native_switch(host)
+        elif attachment.kind.is_station and attachment.vlan is not None:
+            native = _switch_that_stays(host, attachment.kind)
             if native is None:
                 problems[port] = f"{host.name} has no native switch that it could be plugged into"
                 continue
@@ -246,6 +246,13 @@ def _groups(wanted: Wanted, problems: dict[str, str]) -> Iterator[tuple[PortName
             network = attachment.network
             name = network_group_name(wanted.owner, network)
             yield port, _access(name, place, f"network/{network}", attachment.vlan, host)
+
+
+def _switch_that_stays(host: Host, kind: AttachmentKind) -> NativeSwitch | None:
+    """The vendor's solution is the distributed switch (a standard one has no controller); any will do otherwise."""
+    if kind is AttachmentKind.ENTITY:
+        return traits.native_switch(host, SwitchKind.VDS)
+    return traits.native_switch(host)
 
 
 def _access(name: str, place: InnerPlace, key: str, vlan: int, host: Host) -> Group:

@@ -22,6 +22,7 @@ from anyvisor.model.state import PortState, State, Tag
 from anyvisor.planner import seats
 from anyvisor.planner.addresses import address_by_name
 from anyvisor.planner.allocate import physical_scope
+from anyvisor.planner.escape import NATIVE
 from anyvisor.planner.placement import in_place
 from anyvisor.planner.wires import Wires
 
@@ -300,7 +301,7 @@ class Fleet:
         if port is None:
             return set()
         before = self.has_external(port.network)
-        separated = port.host is not None and self.scheme_in_force(port.host) is Scheme.SEPARATION
+        separated = port.host is not None and self.scheme_in_force(port.host) in NATIVE
         if separated or self.has_fallen(name):
             self._external[port.network].add(name)
         else:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from anyvisor.model.attachment import Attachment
-from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import HostName, Mac, NetworkName
 from anyvisor.model.network import Network
 from anyvisor.model.vnic import Counters
@@ -31,7 +30,7 @@ def stations_on(
     bridges; a network that names none may pass on any of them."""
     wanted: dict[str, dict[Mac, int | None]] = {bridge: {} for bridge in mappings.values()}
     for attachment in attachments:
-        if attachment.kind is not AttachmentKind.EXTERNAL or attachment.host == host:
+        if not attachment.kind.is_station or attachment.host == host:
             continue
         network = networks.get(attachment.network)
         physical = network.physical if network is not None else None

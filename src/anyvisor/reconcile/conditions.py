@@ -31,6 +31,8 @@ def of_host(fleet: Fleet, state: State, name: HostName) -> Condition:
     carried = known.carried if known is not None else None
     if carried is None and chosen is Scheme.APPLIANCE:
         return not_ready("WaitsForAgent", f"the appliance of {name} has not reported yet")
+    if carried is None and chosen is Scheme.VENDOR:
+        return not_ready("WaitsForManager", f"no manager has taken {name} in hand yet")
     if carried is None:
         return not_ready(
             "WaitsForAgent", f"no agent has reported from {name} yet; is `anyvisor agent` running there?"
@@ -59,11 +61,13 @@ def of_port(fleet: Fleet, state: State, name: PortName, *, up: bool) -> Conditio
     plugged = state.plugged.get(name)
     device = plugged.device if plugged is not None else None
     kind = kind_of_port(fleet, name)
-    if kind is AttachmentKind.EXTERNAL:
+    if kind.is_station:
         if fleet.has_fallen(name):
             return _fallen(port.host, plugged)
         if device is None:
             return not_ready("WaitsForVnic", f"no vNIC with its MAC was seen on {port.host}")
+        if kind is AttachmentKind.ENTITY:
+            return ready("InVendorsHands", f"{device} is on the network that the vendor keeps on {port.host}")
         return ready("BehindNativeSwitch", f"{device} is on the native switch of {port.host}")
     if kind is AttachmentKind.VLAN_ACCESS and (plugged is None or plugged.card is None):
         return not_ready("WaitsForVnic", f"no vNIC with its MAC is plugged into its group on {port.host} yet")

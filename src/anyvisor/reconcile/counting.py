@@ -54,7 +54,7 @@ class Counting:
         now = int(self._clock())
         kept: dict[str, _Sums] = {}
         vnics = [self._vnic(a, raw, now, kept) for a in listed if a.host == self._host]
-        by_mac = {a.mac: a for a in listed if a.kind is AttachmentKind.EXTERNAL and a.host != self._host}
+        by_mac = {a.mac: a for a in listed if a.kind.is_station and a.host != self._host}
         stations = [
             self._station(by_mac[mac], count, now, kept)
             for mac, count in raw.stations.items()

@@ -14,7 +14,6 @@ from anyvisor.contracts.controller import Change, ControllerDriver, Refusal
 from anyvisor.contracts.store import Decision, Store
 from anyvisor.errors import AnyvisorError, TerminalError
 from anyvisor.model.condition import Condition
-from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.logical import LogicalObject
 from anyvisor.model.names import GroupName, HostName, NetworkName, ObjectKey, PortName, RouterName
 from anyvisor.model.state import State
@@ -237,7 +236,5 @@ def compiled(fleet: Fleet, decided: Decided) -> tuple[list[LogicalObject], list[
         elif key.kind == "group":
             wanted.append(logical_group(fleet, GroupName(key.name)))
         else:
-            port = logical_port(fleet, PortName(key.name))
-            if port.kind is not AttachmentKind.ENTITY:
-                wanted.append(port)
+            wanted.append(logical_port(fleet, PortName(key.name)))
     return wanted, unwanted

@@ -88,7 +88,7 @@ class Measuring:
     def _count_stations(self, state: State, mappings: Mapping[str, str]) -> Mapping[Mac, StationCount]:
         if self._stations is None or not mappings:
             return {}
-        external = [a for a in state.attachments.values() if a.kind is AttachmentKind.EXTERNAL]
+        external = [a for a in state.attachments.values() if a.kind.is_station]
         return self._stations.count(stations_on(self._host, external, state.site.networks, mappings))
 
 

@@ -13,7 +13,6 @@ from typing import Protocol
 from anyvisor.contracts.estate import EstateDriver
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import CardId
-from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import PortName
 from anyvisor.model.state import StationReading, Telemetry, VnicReading
 from anyvisor.model.vnic import Counters
@@ -46,7 +45,7 @@ class Tally:
         Raises:
             UnreachableError: the manager or the telemetry database does not answer.
         """
-        listed = [a for a in attachments if a.kind is AttachmentKind.EXTERNAL and a.port in cards]
+        listed = [a for a in attachments if a.kind.is_station and a.port in cards]
         if not listed:
             return
         raw = self._driver.counters(cards[a.port] for a in listed)

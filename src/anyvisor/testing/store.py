@@ -13,7 +13,6 @@ from anyvisor.errors import AnyvisorError, ConflictError, TerminalError
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host
-from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, ObjectKey, ObjectKind, PortName
 from anyvisor.model.site import Site
@@ -328,7 +327,7 @@ def _seen_by_agent(state: State, host: HostName) -> State:
     site = state.site
     attachments = _kept(
         state.attachments,
-        lambda _, each: host in {each.host, each.staged} or each.kind is AttachmentKind.EXTERNAL,
+        lambda _, each: host in {each.host, each.staged} or each.kind.is_station,
     )
     networks = {key: said for key, said in state.conditions.items() if key.kind in {"network", "policy"}}
     own = ObjectKey("host", host)

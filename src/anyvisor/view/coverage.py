@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from anyvisor.model.capacity import Capacity
 from anyvisor.model.condition import Condition
-from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
+from anyvisor.model.kinds import Hypervisor, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.plan import EscapingPair
 from anyvisor.model.state import State, StationReading, Telemetry, VnicReading
@@ -122,7 +122,7 @@ def port_share(reading: VnicReading | None, stations: Iterable[StationReading], 
     if reading is None:
         return Share(silent=1 if attached else 0)
     whole = reading.hypervisor.bytes
-    if reading.kind is AttachmentKind.EXTERNAL:
+    if reading.kind.is_station:
         seen = list(stations)
         through = sum(s.unicast.bytes for s in seen) + max((s.flooded.bytes for s in seen), default=0)
     else:

@@ -249,13 +249,14 @@ class TestInventory:
     def test_vcenter_begins_with_the_topologys_hosts_and_vms(self, mixed):
         (centre_of,) = inventory.inventory(mixed)["datacenters"]
 
-        assert [host["name"] for host in centre_of["hosts"]] == ["esx1", "esx2", "esx3"]
+        assert [host["name"] for host in centre_of["hosts"]] == ["esx1", "esx2", "esx3", "esx4"]
         assert centre_of["clusters"] == [{"name": "cl1"}]
         assert {
             switch["name"]: [m["host"] for m in switch["members"]]
             for switch in centre_of["distributed_switches"]
         } == {
             "dvs-cl1": ["esx2", "esx3"],
+            "dvs-esx4": ["esx4"],
         }
         vms = {vm["name"]: vm for vm in centre_of["vms"]}
         assert vms["web6"]["nics"] == [
@@ -288,6 +289,7 @@ class TestInventory:
             "esx1": Scheme.SEPARATION,
             "esx2": Scheme.APPLIANCE,
             "esx3": Scheme.APPLIANCE,
+            "esx4": Scheme.VENDOR,
         }
         assert site.hosts["esx2"].tunnel_ip == "192.168.77.22"
         assert site.hosts["esx1"].tunnel_ip is None

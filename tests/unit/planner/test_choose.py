@@ -333,7 +333,7 @@ def test_substitution_says_step_by_step_what_happens_to_the_host():
 
 
 def test_a_scheme_whose_driver_is_not_built_waits_for_it_and_names_it():
-    step = SCHEMES[Scheme.VENDOR].steps(ESX, Load(), None)[0]
+    step = SCHEMES[Scheme.NIC].steps(ESX, Load(), None)[0]
 
     assert step.do == "wait"
-    assert step.what.startswith("driver entity is not part of this release")
+    assert step.what.startswith("driver smartnic is not part of this release")

@@ -184,15 +184,18 @@ def test_a_vnic_that_comes_while_a_tag_rests_gets_another(world):
     assert {vm: after[vm] for vm in ("vm1", "vm2")} == {vm: before[vm] for vm in ("vm1", "vm2")}
 
 
-def test_under_separation_cards_go_to_the_networks_vlan_and_the_host_is_in_force_without_an_agent():
-    world = World(Scheme.SEPARATION)
+@pytest.mark.parametrize(
+    ("scheme", "said"), [(Scheme.SEPARATION, "BehindNativeSwitch"), (Scheme.VENDOR, "InVendorsHands")]
+)
+def test_where_the_switch_stays_cards_go_to_the_networks_vlan_and_no_agent_is_needed(scheme, said):
+    world = World(scheme)
 
     world.run()
 
     state = world.store.snapshot()
     assert set(world.groups().values()) == {network_group_name(state.owner, "web")}
-    assert {known.carried for known in state.hosts.values()} == {Scheme.SEPARATION}
-    assert {world.ready(vm) for vm in VMS} == {"BehindNativeSwitch"}
+    assert {known.carried for known in state.hosts.values()} == {scheme}
+    assert {world.ready(vm) for vm in VMS} == {said}
 
 
 def test_from_separation_to_appliance_and_back_no_vnic_is_forgotten():

@@ -9,7 +9,6 @@ from anyvisor.drivers.ovn.group import FILTERED, FILTERED_EGRESS, group_ref
 from anyvisor.drivers.ovn.network import dhcp_ref, ha_group_ref, switch_ref
 from anyvisor.drivers.ovn.router import translation_row
 from anyvisor.drivers.ovn.row import SWITCH_PORT, Child, Ref, RowSpec, Value
-from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.logical import LogicalPort, Translation
 from anyvisor.model.names import ObjectKey
 
@@ -34,7 +33,7 @@ def rows(port: LogicalPort) -> Iterator[RowSpec]:
         "dhcpv4_options": _dhcp(port, network, 4),
         "dhcpv6_options": _dhcp(port, network, 6),
     }
-    if port.kind is AttachmentKind.EXTERNAL:
+    if port.kind.is_station:
         columns["type"] = "external"
         columns["ha_chassis_group"] = (ha_group_ref(network),)
     elif port.chassis:

@@ -88,14 +88,14 @@ def on_open_vswitch(host: Host) -> bool:
     return backend in ("openvswitch", "vswitch") or (not backend and not host.switches)
 
 
-def native_switch(host: Host) -> NativeSwitch | None:
+def native_switch(host: Host, only: SwitchKind | None = None) -> NativeSwitch | None:
     """The switch that would stay under `separation`: the first with an uplink, otherwise the first; None without one.
 
-    On KVM Open vSwitch does not count: it would be programmed, not separated.
+    On KVM Open vSwitch does not count: it would be programmed, not separated. With `only` no other kind counts.
     """
     kinds = _NATIVE[host.hypervisor]
     found = sorted(
-        (switch for switch in host.switches if switch.kind in kinds),
+        (switch for switch in host.switches if switch.kind in kinds and only in {None, switch.kind}),
         key=lambda switch: (not switch.uplinks, kinds.index(switch.kind)),
     )
     return found[0] if found else None
