@@ -66,6 +66,11 @@ class AttachmentKind(StrEnum):
         """It sits behind a switch that the SDN controller does not program, on the VLAN that joins its network."""
         return self in {AttachmentKind.EXTERNAL, AttachmentKind.ENTITY}
 
+    @property
+    def is_trunked(self) -> bool:
+        """It is on a VLAN of an inner switch, whose only way out is the trunk to an appliance."""
+        return self in {AttachmentKind.VLAN_ACCESS, AttachmentKind.CHILD}
+
 
 class NetworkKind(StrEnum):
     """How a logical network is carried between hosts."""

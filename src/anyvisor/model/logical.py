@@ -115,6 +115,8 @@ class LogicalPort:
     groups: tuple[GroupName, ...]
     chassis: tuple[HostName, ...] = ()
     filtered_egress: bool = False
+    tag: int | None = None
+    """Of kind ``child``: its VLAN on the trunk of the appliance that `chassis` names."""
     dhcp: tuple[int, ...] = ()
     """IP versions for which OVN answers DHCP on this port."""
     subnets: tuple[str, ...] = ()
@@ -131,4 +133,18 @@ class LogicalPort:
         return ObjectKey("port", self.name)
 
 
-LogicalObject: TypeAlias = LogicalNetwork | LogicalRouter | LogicalGroup | LogicalPort
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogicalTrunk:
+    """The trunks of a host's appliances in which no agent runs: ports of kind ``child`` hang on them."""
+
+    host: HostName
+    chassis: tuple[HostName, ...]
+    """One per appliance."""
+
+    @property
+    def key(self) -> ObjectKey:
+        """Its key among all objects."""
+        return ObjectKey("host", self.host)
+
+
+LogicalObject: TypeAlias = LogicalNetwork | LogicalRouter | LogicalGroup | LogicalPort | LogicalTrunk

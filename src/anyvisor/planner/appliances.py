@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import Appliance, Deploy, Estate, EstateStep, Fence, Health, Remove, Start
 from anyvisor.model.host import Host
-from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import HostName
 from anyvisor.planner.inner import InnerPlace, inner_place, trunk_name
 from anyvisor.planner.seats import FIRST
@@ -51,7 +50,7 @@ def appliance_steps(wanted: Keeping, estate: Estate) -> Iterator[EstateStep]:
     # Where the operator makes them, whatever he made serves.
     kept = wanted.wishes.keys() or estate.appliances.keys()
     served = {key for key in kept if _host_of(key) in places}
-    trunked = [a for a in wanted.attachments if a.kind is AttachmentKind.VLAN_ACCESS]
+    trunked = [a for a in wanted.attachments if a.kind.is_trunked]
     busy = {a.host for a in trunked}
     serving = {(a.host, a.appliance) for a in trunked}
     behind = {g.switch for g in estate.groups.values() if not g.trunk and g.switch in estate.switches}

@@ -86,7 +86,7 @@ class Decider:
         self._fleet = fleet
         self._pools: dict[NetworkName, dict[str, AddressPool]] = {}
         self._home: dict[PortName, NetworkName] = {}
-        self._attached: dict[PortName, Attachment] = {}
+        self._attached = fleet.attachments
         self._tags_seen: Mapping[tuple[str, int], Tag] = {}
         self._access = AccessTags({}, "", 0)
 
@@ -287,8 +287,8 @@ class Decider:
         if port.host is None or self._fleet.scheme_in_force(port.host) is None:
             return None
         kind = kind_of_port(self._fleet, port.name)
-        if kind is AttachmentKind.VLAN_ACCESS:
-            return self._behind_trunk(port, settled, decided)
+        if kind.is_trunked:
+            return self._behind_trunk(port, settled, kind, decided)
         segment = self._fleet.segment_of(port.network) if kind.is_station else None
         return Attachment(
             port=port.name,
@@ -299,7 +299,9 @@ class Decider:
             vlan=segment.vlan if segment is not None else None,
         )
 
-    def _behind_trunk(self, port: Port, settled: PortState, decided: Decided) -> Attachment | None:
+    def _behind_trunk(
+        self, port: Port, settled: PortState, kind: AttachmentKind, decided: Decided
+    ) -> Attachment | None:
         host = self._fleet.site.hosts.get(port.host) if port.host is not None else None
         if host is None:
             return None
@@ -310,12 +312,12 @@ class Decider:
         return Attachment(
             port=port.name,
             host=host.name,
-            kind=AttachmentKind.VLAN_ACCESS,
+            kind=kind,
             network=port.network,
             mac=settled.mac,
             vlan=tag.vlan,
             switch=place.switch,
-            staged=self._staged(port, place),
+            staged=self._staged(port, place) if kind is AttachmentKind.VLAN_ACCESS else None,
             appliance=self._fleet.appliance_of(port.name, host.name) or seats.FIRST,
         )
 

@@ -233,7 +233,7 @@ def _groups(wanted: Wanted, problems: dict[str, str]) -> Iterator[tuple[PortName
         host = wanted.hosts.get(attachment.host)
         if host is None:
             continue
-        if attachment.kind is AttachmentKind.VLAN_ACCESS and attachment.vlan is not None:
+        if attachment.kind.is_trunked and attachment.vlan is not None:
             place = inner_place(host, wanted.owner)
             name = group_name(wanted.owner, port)
             yield port, _access(name, place, port_key(port), attachment.vlan, host)

@@ -154,8 +154,8 @@ def explain_port(
         scheme=scheme,
         kind=attachment.kind
         if attachment is not None
-        else attachment_kind(scheme)
-        if scheme is not None
+        else attachment_kind(scheme, host)
+        if scheme is not None and host is not None
         else None,
         mac=known.mac if known is not None else port.mac,
         addresses=known.addresses if known is not None else port.ips,

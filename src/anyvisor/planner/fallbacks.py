@@ -31,6 +31,8 @@ def fallen_ports(state: State) -> frozenset[PortName]:
 
 def notes(site: Site, host: Host, ports: Iterable[Port]) -> tuple[str, ...]:
     """Sentences for a host under `appliance` with these ports."""
+    if traits.agentless(host):
+        return (*_without_agent(site, host, ports),)
     count = len(seats.numbers(site.policy))
     said = [] if count == 1 else [f"{count} appliances share its vNICs."]
     return (*said, *_of_networks(site, host, ports, count))
@@ -53,6 +55,19 @@ def _of_networks(site: Site, host: Host, ports: Iterable[Port], count: int) -> I
                 yield _open(host, name, sorted(members))
             case _:
                 pass
+
+
+def _without_agent(site: Site, host: Host, ports: Iterable[Port]) -> Iterator[str]:
+    yield (
+        f"No agent runs in the appliance of {host.name}: its vNICs are OVN child ports. OVN takes longer for each of "
+        "their changes, and a migration cannot be staged before the VM arrives."
+    )
+    for name in sorted({port.network for port in ports}):
+        if site.networks[name].fallback is not Fallback.CLOSED:
+            yield (
+                f"Note: Without an agent nobody tells whether the appliance of {host.name} is alive: network {name} is "
+                "cut off while it is dead, whatever its fallback says."
+            )
 
 
 def _open(host: Host, network: NetworkName, members: list[PortName]) -> str:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from anyvisor.model.attachment import Attachment
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import Direction, Scheme
 from anyvisor.model.logical import Segment
@@ -23,6 +24,7 @@ from anyvisor.planner import seats
 from anyvisor.planner.addresses import address_by_name
 from anyvisor.planner.allocate import physical_scope
 from anyvisor.planner.escape import NATIVE
+from anyvisor.planner.facts import traits
 from anyvisor.planner.placement import in_place
 from anyvisor.planner.wires import Wires
 
@@ -44,6 +46,7 @@ class Fleet:
         self.schemes: dict[HostName, Scheme] = {}
         self.carried: dict[HostName, Scheme] = {}
         self.ports: dict[PortName, PortState] = {}
+        self.attachments: dict[PortName, Attachment] = {}
         self.tags: dict[tuple[str, int], Tag] = {}
         self._indexed: dict[PortName, Port] = {}
         self._moving: dict[PortName, HostName] = {}
@@ -119,6 +122,15 @@ class Fleet:
         if host not in self._hosts:
             return None
         return self.carried.get(host) or self.schemes.get(host)
+
+    def host(self, name: HostName) -> Host:
+        """A host. Raises KeyError if the site has none of that name."""
+        return self._hosts[name]
+
+    @property
+    def appliance_numbers(self) -> range:
+        """The numbers of the appliances that each host has."""
+        return self._seats
 
     def appliance_of(self, port: PortName, host: HostName) -> int | None:
         """Which appliance of that host serves the port; None while nobody does and its network falls open."""
@@ -250,6 +262,8 @@ class Fleet:
         if old != host:
             touched |= self._wired()
             self._measure_underlay(old, host)
+        if old is not None and host is not None and traits.agentless(old) != traits.agentless(host):
+            touched |= self._around_host(name)
         return touched
 
     def _measure_underlay(self, old: Host | None, new: Host | None) -> None:

@@ -11,6 +11,7 @@ from anyvisor.model.logical import (
     LogicalNetwork,
     LogicalPort,
     LogicalRouter,
+    LogicalTrunk,
     RouterLeg,
     Segment,
     Translation,
@@ -29,7 +30,9 @@ GENEVE_OVERHEAD = 58
 def kind_on_host(fleet: Fleet, host: HostName | None) -> AttachmentKind:
     """How a vNIC of that host is attached now: by the scheme in force, not by the one on its way."""
     scheme = fleet.scheme_in_force(host) if host is not None else None
-    return attachment_kind(scheme) if scheme is not None else AttachmentKind.VIF
+    if host is None or scheme is None:
+        return AttachmentKind.VIF
+    return attachment_kind(scheme, fleet.host(host))
 
 
 def kind_of_port(fleet: Fleet, name: PortName) -> AttachmentKind:
@@ -80,7 +83,9 @@ def logical_router(fleet: Fleet, name: RouterName) -> LogicalRouter:
 def logical_port(fleet: Fleet, name: PortName) -> LogicalPort:
     """A port with its addresses and its way of attachment. Raises KeyError if the site has none of that name."""
     port = fleet.port(name)
-    target = fleet.moving_to(name)
+    kind = kind_of_port(fleet, name)
+    # A child hangs on one trunk: it cannot be staged on two chassis, and moves when its VM has.
+    target = fleet.moving_to(name) if kind is not AttachmentKind.CHILD else None
     network = fleet.site.networks[port.network]
     decided = fleet.state_of(name)
     matched = _subnets(network, decided.addresses)
@@ -88,12 +93,13 @@ def logical_port(fleet: Fleet, name: PortName) -> LogicalPort:
     return LogicalPort(
         name=name,
         network=port.network,
-        kind=kind_of_port(fleet, name),
+        kind=kind,
         mac=decided.mac,
         addresses=decided.addresses,
         groups=port.security_groups,
         chassis=tuple(_chassis(fleet, name, host) for host in (port.host, target) if host is not None),
         filtered_egress=any(fleet.filters_egress(group) for group in port.security_groups),
+        tag=fleet.attachments[name].vlan if kind is AttachmentKind.CHILD else None,
         dhcp=tuple(subnet.version for subnet in matched if subnet.dhcp),
         subnets=tuple(subnet.cidr for subnet in matched),
         floating_ip=port.floating_ip if router is not None else None,
@@ -101,6 +107,15 @@ def logical_port(fleet: Fleet, name: PortName) -> LogicalPort:
         gateway_network=router.external.network
         if router is not None and router.external is not None
         else None,
+    )
+
+
+def logical_trunk(fleet: Fleet, name: HostName) -> LogicalTrunk | None:
+    """The trunks that child ports hang on; None where an agent lays the ways, or there is no appliance."""
+    if kind_on_host(fleet, name) is not AttachmentKind.CHILD:
+        return None
+    return LogicalTrunk(
+        host=name, chassis=tuple(seats.chassis_name(name, number) for number in fleet.appliance_numbers)
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.host import Host
-from anyvisor.model.kinds import Scheme
+from anyvisor.model.kinds import AttachmentKind, Scheme
 from anyvisor.model.names import HostName, PortName
 from anyvisor.model.plan import EscapeGroup, EscapingPair, HostPlan, Plan, PlanStep, Unenforced, Verdict
 from anyvisor.model.port import Port
@@ -107,15 +107,19 @@ def _with_steps(
     scheme = SCHEMES[choice.scheme]
     steps = scheme.steps(host, load, carried)
     if carried is not None and not steps:
-        steps = _attach(choice.scheme, host.name, {port.name: port for port in ports}, attached)
+        steps = _attach(
+            attachment_kind(choice.scheme, host), host.name, {port.name: port for port in ports}, attached
+        )
     return replace(choice, predicts=scheme.predict(host, load), steps=steps)
 
 
 def _attach(
-    scheme: Scheme, host: HostName, ports: Mapping[PortName, Port], attached: Mapping[PortName, Attachment]
+    kind: AttachmentKind,
+    host: HostName,
+    ports: Mapping[PortName, Port],
+    attached: Mapping[PortName, Attachment],
 ) -> tuple[PlanStep, ...]:
     """vNIC by vNIC, on a host whose scheme is in force already."""
-    kind = attachment_kind(scheme)
     gone = sorted(name for name in attached if name not in ports)
     new = sorted(
         name

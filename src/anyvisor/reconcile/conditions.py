@@ -69,7 +69,7 @@ def of_port(fleet: Fleet, state: State, name: PortName, *, up: bool) -> Conditio
         if kind is AttachmentKind.ENTITY:
             return ready("InVendorsHands", f"{device} is on the network that the vendor keeps on {port.host}")
         return ready("BehindNativeSwitch", f"{device} is on the native switch of {port.host}")
-    if kind is AttachmentKind.VLAN_ACCESS and (plugged is None or plugged.card is None):
+    if kind.is_trunked and (plugged is None or plugged.card is None):
         return not_ready("WaitsForVnic", f"no vNIC with its MAC is plugged into its group on {port.host} yet")
     if up:
         return ready("Up", f"bound on {port.host}")

@@ -19,13 +19,19 @@ from anyvisor.model.names import GroupName, HostName, NetworkName, ObjectKey, Po
 from anyvisor.model.state import State
 from anyvisor.planner.decide import Decided, Decider
 from anyvisor.planner.fleet import Fleet
-from anyvisor.planner.logical import logical_group, logical_network, logical_port, logical_router
+from anyvisor.planner.logical import (
+    logical_group,
+    logical_network,
+    logical_port,
+    logical_router,
+    logical_trunk,
+)
 from anyvisor.reconcile import conditions
 from anyvisor.reconcile.moving import Moving
 
 log = logging.getLogger(__name__)
 
-_COMPILED = frozenset({"network", "router", "group", "port"})
+_COMPILED = frozenset({"host", "network", "router", "group", "port"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +82,8 @@ class Engine:
         wanted, unwanted = compiled(self._fleet, decided)
         outcome = self._write(wanted, unwanted, decided.failures)
         self._report(decided, outcome)
-        if unwanted:
-            self._store.forget(unwanted)
+        if gone := [key for key in unwanted if key.kind != "host"]:
+            self._store.forget(gone)
         retry = {key: delay for key, (_, delay) in outcome.failed.items() if delay is not NEVER}
         return Outcome(changes=tuple(outcome.changes), retry=retry, looked_at=frozenset(decided.touched))
 
@@ -179,7 +185,7 @@ class Engine:
 NEVER = float("inf")
 """Not worth another try before something changes."""
 _WAIT_SECONDS = 0.5
-_RANK: Mapping[str, int] = {"network": 0, "group": 1, "router": 2, "port": 3}
+_RANK: Mapping[str, int] = {"network": 0, "group": 1, "router": 2, "host": 3, "port": 4}
 
 
 class _Written:
@@ -229,6 +235,10 @@ def compiled(fleet: Fleet, decided: Decided) -> tuple[list[LogicalObject], list[
             continue
         if not _in_site(fleet, key):
             unwanted.append(key)
+        elif key.kind == "host":
+            trunk = logical_trunk(fleet, HostName(key.name))
+            wanted.extend(() if trunk is None else (trunk,))
+            unwanted.extend((key,) if trunk is None else ())
         elif key.kind == "network":
             wanted.append(logical_network(fleet, NetworkName(key.name)))
         elif key.kind == "router":

@@ -17,7 +17,7 @@ from anyvisor.contracts.store import Decision, HostReport, Store
 from anyvisor.errors import AnyvisorError, UnreachableError
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
-from anyvisor.model.estate import CardId, Estate, EstateStep, describe
+from anyvisor.model.estate import CardId, Estate, EstateStep, Health, describe
 from anyvisor.model.kinds import AttachmentKind, Fallback, Hypervisor, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.state import HostState, Placement, Plugged, State, Tag
@@ -32,6 +32,7 @@ from anyvisor.planner.estate import (
     estate_plan,
     released,
 )
+from anyvisor.planner.facts import traits
 from anyvisor.planner.found import in_use, news
 from anyvisor.planner.inner import inner_place, port_key
 from anyvisor.planner.moves import placed
@@ -184,6 +185,13 @@ class EstateReconciler:
         for host, scheme in wanted.schemes.items():
             if scheme in _WITHOUT_AGENT:
                 self._report_host(state, host, scheme, wanted, plan)
+            elif scheme is Scheme.APPLIANCE and traits.agentless(wanted.hosts[host]):
+                # In force once it runs. That its flows are there OVN says, port by port.
+                runs = any(
+                    each.host == host and each.health is Health.RUNNING for each in estate.appliances.values()
+                )
+                known = state.hosts.get(host, HostState()).carried
+                self._report_host(state, host, scheme if runs else known, wanted, plan)
 
     def _rested(self, wanted: Wanted, estate: Estate) -> dict[tuple[str, int], Tag | None]:
         state, now = self._store.snapshot(), int(self._clock())
@@ -191,7 +199,7 @@ class EstateReconciler:
         in_use = {
             (inner_place(hosts[a.host], state.owner).scope, a.port)
             for a in state.attachments.values()
-            if a.kind is AttachmentKind.VLAN_ACCESS and a.host in hosts
+            if a.kind.is_trunked and a.host in hosts
         }
         return {
             (tag.scope, tag.vlan): release(tag, now_seconds=now)
@@ -199,7 +207,7 @@ class EstateReconciler:
         }
 
     def _report_host(
-        self, state: State, host: HostName, scheme: Scheme, wanted: Wanted, plan: EstatePlan
+        self, state: State, host: HostName, scheme: Scheme | None, wanted: Wanted, plan: EstatePlan
     ) -> None:
         mine = [port for port, a in wanted.attachments.items() if a.host == host]
         plugged = {
@@ -235,7 +243,7 @@ def moved(state: State, estate: Estate) -> dict[PortName, Placement]:
     attached = (
         Sought(a.port, a.mac)
         for a in state.attachments.values()
-        if a.host in estate.hosts or a.kind is AttachmentKind.VLAN_ACCESS
+        if a.host in estate.hosts or a.kind.is_trunked
     )
     nowhere = (
         Sought(name, state.ports[name].mac)

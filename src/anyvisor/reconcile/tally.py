@@ -13,6 +13,7 @@ from typing import Protocol
 from anyvisor.contracts.estate import EstateDriver
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import CardId
+from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import PortName
 from anyvisor.model.state import StationReading, Telemetry, VnicReading
 from anyvisor.model.vnic import Counters
@@ -29,7 +30,7 @@ class Readings(Protocol):
 
 
 class Tally:
-    """One manager's vNICs behind native switches. One thread; `clock` gives seconds since the epoch."""
+    """One manager's vNICs that no agent counts. One thread; `clock` gives seconds since the epoch."""
 
     def __init__(
         self, driver: EstateDriver, readings: Callable[[], Readings], *, clock: Callable[[], float]
@@ -45,7 +46,7 @@ class Tally:
         Raises:
             UnreachableError: the manager or the telemetry database does not answer.
         """
-        listed = [a for a in attachments if a.kind.is_station and a.port in cards]
+        listed = [a for a in attachments if _is_counted_here(a) and a.port in cards]
         if not listed:
             return
         raw = self._driver.counters(cards[a.port] for a in listed)
@@ -59,7 +60,14 @@ class Tally:
                 total = self._total(before.get(a.port), a, cards[a.port], counted)
                 fresh.append(
                     VnicReading(
-                        port=a.port, host=a.host, kind=a.kind, hypervisor=total, native=total, updated=now
+                        port=a.port,
+                        host=a.host,
+                        kind=a.kind,
+                        hypervisor=total,
+                        # The inner switch has one way out: to the appliance, which the controller programs.
+                        controlled=total if a.kind is AttachmentKind.CHILD else Counters(),
+                        native=total,
+                        updated=now,
                     )
                 )
         self._last = dict(raw)
@@ -74,3 +82,8 @@ class Tally:
         if last is not None:
             return before.hypervisor.plus(raw.since(last))
         return raw if raw.bytes >= before.hypervisor.bytes else before.hypervisor
+
+
+def _is_counted_here(attachment: Attachment) -> bool:
+    """Where an agent lays the way to an appliance, it counts there."""
+    return attachment.kind.is_station or attachment.kind is AttachmentKind.CHILD

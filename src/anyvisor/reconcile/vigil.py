@@ -18,6 +18,7 @@ from anyvisor.model.kinds import Scheme
 from anyvisor.model.names import HostName, ObjectKey
 from anyvisor.model.state import Beat, State
 from anyvisor.planner import seats
+from anyvisor.planner.facts import traits
 from anyvisor.planner.vigil import Finding, Seat, Sight, Watch, duties_of, judged, within_budget
 
 log = logging.getLogger(__name__)
@@ -148,10 +149,15 @@ class Vigil:
 
 
 def watched_seats(state: State) -> tuple[Seat, ...]:
-    """The appliances that should serve somebody: of hosts that are under the scheme now."""
+    """The appliances that should serve somebody: of hosts that are under the scheme now. One without agent gives no
+    signs of life: of two witnesses one is missing, so nobody judges it.
+    """
     hosts: list[HostName] = sorted(
         name
         for name, known in state.hosts.items()
-        if known.scheme is Scheme.APPLIANCE and known.carried is Scheme.APPLIANCE and name in state.site.hosts
+        if known.scheme is Scheme.APPLIANCE
+        and known.carried is Scheme.APPLIANCE
+        and name in state.site.hosts
+        and not traits.agentless(state.site.hosts[name])
     )
     return tuple(Seat(host, number) for host in hosts for number in seats.numbers(state.site.policy))

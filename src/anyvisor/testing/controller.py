@@ -116,5 +116,5 @@ def _needs(item: LogicalObject) -> Iterable[ObjectKey]:
         return
 
 
-_ORDER: Mapping[str, int] = {"network": 0, "group": 1, "router": 2, "port": 3}
+_ORDER: Mapping[str, int] = {"network": 0, "group": 1, "router": 2, "host": 3, "port": 4}
 _conforms: type[ControllerDriver] = FakeController

@@ -67,6 +67,10 @@ class Chassis:
         """Run ovs-vsctl on this host's switch."""
         return run("ovs-vsctl", f"--db={self.remote}", "--timeout=10", *argv, env=self._env)
 
+    def ofctl(self, *argv: str) -> str:
+        """Run ovs-ofctl on this host's switch."""
+        return run("ovs-ofctl", *argv, env=self._env)
+
     def plug(self, port: str, device: str = "") -> None:
         """Plug a dummy device as that logical port."""
         device = device or port[:15]

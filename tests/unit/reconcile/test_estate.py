@@ -38,7 +38,7 @@ WISH = ApplianceWish(
 VMS = ("vm0", "vm1", "vm2", "vm3")
 
 
-def esx(name, scheme):
+def esx(name, scheme, **facts):
     return Host(
         name=name,
         hypervisor=Hypervisor.ESXI,
@@ -47,15 +47,16 @@ def esx(name, scheme):
         scheme=scheme,
         switches=(VDS,),
         nics=(Nic(name="vmnic0", physical="fabric"),),
+        facts=facts,
     )
 
 
 class World:
     """Two hosts under `scheme`, four VMs; `agents` play the appliances' agents."""
 
-    def __init__(self, scheme=Scheme.APPLIANCE):
+    def __init__(self, scheme=Scheme.APPLIANCE, **facts):
         self.estate = FakeEstate()
-        self.hosts = {name: esx(name, scheme) for name in ("esx1", "esx2")}
+        self.hosts = {name: esx(name, scheme, **facts) for name in ("esx1", "esx2")}
         for host in self.hosts.values():
             self.estate.add_host(host)
         self.estate.add_group("dvs1", "before")
@@ -99,7 +100,7 @@ class World:
         """Lay every way that an attachment asks for."""
         state = self.store.snapshot()
         for name, known in state.hosts.items():
-            if known.scheme is not Scheme.APPLIANCE:
+            if known.scheme is not Scheme.APPLIANCE or self.hosts[name].facts.get("agentless"):
                 continue
             mine = [a for a in state.attachments.values() if a.host == name]
             laid = {port: Plugged(device=plug.device) for port, plug in trunk_plugs(mine).items()}

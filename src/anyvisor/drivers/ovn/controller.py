@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from anyvisor.contracts.controller import Change, ChassisState, ControllerPlan, Refusal
-from anyvisor.drivers.ovn import group, network, port, router
+from anyvisor.drivers.ovn import group, network, port, router, trunk
 from anyvisor.drivers.ovn.bindings import NONE, Bindings
 from anyvisor.drivers.ovn.chassis import Chassis
 from anyvisor.drivers.ovn.difference import Insert, Update, difference
@@ -16,13 +16,20 @@ from anyvisor.drivers.ovn.index import NorthboundIndex, ref_of
 from anyvisor.drivers.ovn.row import PORT_GROUP, Ref, RowSpec
 from anyvisor.drivers.ovn.tables import NORTHBOUND, SOUTHBOUND
 from anyvisor.drivers.ovn.transaction import RowWriter
-from anyvisor.model.logical import LogicalGroup, LogicalNetwork, LogicalObject, LogicalPort, LogicalRouter
+from anyvisor.model.logical import (
+    LogicalGroup,
+    LogicalNetwork,
+    LogicalObject,
+    LogicalPort,
+    LogicalRouter,
+    LogicalTrunk,
+)
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.ovsdb import columns
 from anyvisor.ovsdb.connection import Connection, RowEvent
 from anyvisor.planner.moves import Binding
 
-_ORDER: Mapping[str, int] = {"policy": 0, "network": 1, "group": 2, "router": 3, "port": 4}
+_ORDER: Mapping[str, int] = {"policy": 0, "network": 1, "group": 2, "router": 3, "host": 4, "port": 5}
 _POLL_SECONDS = 0.02
 
 
@@ -37,6 +44,8 @@ def compiled(wanted: LogicalObject) -> Iterator[RowSpec]:
             return group.rows(wanted)
         case LogicalPort():
             return port.rows(wanted)
+        case LogicalTrunk():
+            return trunk.rows(wanted)
 
 
 class OvnController:

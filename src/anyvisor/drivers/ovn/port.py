@@ -9,6 +9,8 @@ from anyvisor.drivers.ovn.group import FILTERED, FILTERED_EGRESS, group_ref
 from anyvisor.drivers.ovn.network import dhcp_ref, ha_group_ref, switch_ref
 from anyvisor.drivers.ovn.router import translation_row
 from anyvisor.drivers.ovn.row import SWITCH_PORT, Child, Ref, RowSpec, Value
+from anyvisor.drivers.ovn.trunk import trunk_name
+from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.logical import LogicalPort, Translation
 from anyvisor.model.names import ObjectKey
 
@@ -30,6 +32,8 @@ def rows(port: LogicalPort) -> Iterator[RowSpec]:
         "type": "",
         "options": {},
         "ha_chassis_group": (),
+        "parent_name": (),
+        "tag_request": (),
         "dhcpv4_options": _dhcp(port, network, 4),
         "dhcpv6_options": _dhcp(port, network, 6),
     }
@@ -37,6 +41,9 @@ def rows(port: LogicalPort) -> Iterator[RowSpec]:
         columns["type"] = "external"
         columns["ha_chassis_group"] = (ha_group_ref(network),)
     elif port.chassis:
+        if port.kind is AttachmentKind.CHILD and port.tag is not None:
+            # northd puts its own answer into `tag`: only `tag_request` is ours to write.
+            columns |= {"parent_name": (trunk_name(port.chassis[0]),), "tag_request": (port.tag,)}
         columns["options"] = {"requested-chassis": ",".join(port.chassis)}
     groups: tuple[Ref, ...] = ()
     if port.groups:

@@ -83,6 +83,13 @@ KEYS: tuple[Key, ...] = (
         absent="1500",
     ),
     Key(
+        name="agentless",
+        kind=bool,
+        meaning="nothing of anyvisor may run in the host's appliance: its vNICs become OVN child ports",
+        absent="false",
+        hypervisors=_ESXI,
+    ),
+    Key(
         name="spare_vcpus",
         kind=float,
         meaning="processors that an appliance may take",

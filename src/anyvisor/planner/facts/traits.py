@@ -165,6 +165,11 @@ def no_room_for_appliance(host: Host) -> bool:
     )
 
 
+def agentless(host: Host) -> bool:
+    """No agent of ours may run in its appliance."""
+    return _truth(host, "agentless")
+
+
 def room_unknown(host: Host) -> bool:
     """Nobody said whether an appliance fits."""
     return number(host, "spare_vcpus") is None or number(host, "spare_memory_gib") is None

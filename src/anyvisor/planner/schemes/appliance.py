@@ -51,8 +51,13 @@ def steps(host: Host, load: Load, carried: Scheme | None) -> tuple[PlanStep, ...
         ),
         *parts.create_bridges(appliance),
         parts.register_chassis(host, appliance),
-        *parts.move_vnics(host, load.ports, "the inner switch, each alone on a VLAN", ATTACHMENT),
+        *parts.move_vnics(host, load.ports, "the inner switch, each alone on a VLAN", attachment(host)),
     )
+
+
+def attachment(host: Host) -> AttachmentKind:
+    """How its vNICs are bound: child ports where no agent may lay a way for each."""
+    return AttachmentKind.CHILD if traits.agentless(host) else ATTACHMENT
 
 
 def _inner_switch(host: Host) -> str:

@@ -40,6 +40,8 @@ SCHEMES: Mapping[Scheme, SchemePlanner] = {
 }
 
 
-def attachment_kind(scheme: Scheme) -> AttachmentKind:
-    """How the vNICs of a host under that scheme are bound."""
+def attachment_kind(scheme: Scheme, host: Host) -> AttachmentKind:
+    """How the vNICs of that host are bound under that scheme."""
+    if scheme is Scheme.APPLIANCE:
+        return appliance.attachment(host)
     return SCHEMES[scheme].ATTACHMENT
