@@ -21,11 +21,11 @@ from anyvisor.model.port import Port
 from anyvisor.model.site import Site
 from anyvisor.model.state import PortState, State, Tag
 from anyvisor.planner import seats
-from anyvisor.planner.addresses import address_by_name
 from anyvisor.planner.allocate import physical_scope
 from anyvisor.planner.escape import NATIVE
 from anyvisor.planner.facts import traits
 from anyvisor.planner.placement import in_place
+from anyvisor.planner.router_addresses import router_address
 from anyvisor.planner.wires import Wires
 
 K = TypeVar("K")
@@ -220,29 +220,11 @@ class Fleet:
         return pools[0] if len(pools) == 1 else None
 
     def router_address(self, name: RouterName) -> str | None:
-        """The router's address on its external network: the stated one, else one that follows from its name.
-
-        Needs no memory: it moves only if somebody claims that very address in the site.
-        """
+        """The router's address on its external network: the stated one, else one that follows from its name."""
         router = self.site.routers[name]
-        if router.external is None:
-            return None
-        if router.external.ip is not None:
-            return router.external.ip
-        outside = self.site.networks[router.external.network]
-        subnet = next((s for s in outside.subnets if s.version == 4), None)
-        if subnet is None:
-            return None
-        return address_by_name(name, subnet, self._claimed(outside.name) | {subnet.gateway})
-
-    def _claimed(self, network: NetworkName) -> set[str | None]:
-        claimed: set[str | None] = {port.floating_ip for port in self.site.ports.values() if port.floating_ip}
-        for name in self._by_network.get(network, ()):
-            claimed.update(self.site.ports[name].ips if name in self.site.ports else ())
-        for router in self.site.routers.values():
-            if router.external is not None and router.external.ip is not None:
-                claimed.add(router.external.ip)
-        return claimed
+        outside = router.external.network if router.external is not None else None
+        members = self._by_network.get(outside, set()) if outside is not None else set()
+        return router_address(self.site, router, members)
 
     def _update_host(self, name: HostName, state: State) -> set[ObjectKey]:
         before = self.scheme_in_force(name)
