@@ -9,7 +9,7 @@ from anyvisor.codec.reading import Key, WrongError, list_of, object_of, shape, t
 from anyvisor.model.kinds import Direction, Fallback, Hypervisor, NetworkKind, Protocol, Scheme, SwitchKind
 
 CONTROLLER_DRIVERS = ("ovn",)
-MANAGER_DRIVERS = ("libvirt", "vsphere", "xapi", "xl", "listed")
+MANAGER_DRIVERS = ("libvirt", "vsphere", "xapi", "xl", "listed", "nsx")
 
 
 def _preference(spot: Spot) -> tuple[Scheme, ...]:
@@ -55,6 +55,8 @@ MANAGER = object_of(
         "url": Key(addresses.url),
         "credentials": Key(addresses.credentials),
         "ca": Key(scalars.text),
+        "transport_zone": Key(scalars.text),
+        "vcenter": Key(scalars.name),
     },
     "a manager",
 )

@@ -6,14 +6,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from anyvisor.codec import building, grammar
-from anyvisor.codec.checks import hosts, networks, ports, routers, rules
+from anyvisor.codec.checks import hosts, managers, networks, ports, routers, rules
 from anyvisor.codec.checks.sections import sections
 from anyvisor.codec.document import Spot, compose
 from anyvisor.codec.reading import Draft, WrongError
 from anyvisor.errors import Fault, InputError
 from anyvisor.model.site import Site
 
-CHECKS = (hosts.check, networks.check, routers.check, rules.check, ports.check)
+CHECKS = (managers.check, hosts.check, networks.check, routers.check, rules.check, ports.check)
 
 
 def load_site(path: Path | str) -> Site:

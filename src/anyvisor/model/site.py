@@ -27,7 +27,7 @@ class Controller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manager:
-    """Something that reports hosts, VMs and vNICs: a vCenter, a libvirtd, an XAPI pool."""
+    """Something that reports hosts, VMs and vNICs (a vCenter, a libvirtd, an XAPI pool), or an NSX beside a vCenter."""
 
     name: str
     driver: str
@@ -35,6 +35,10 @@ class Manager:
     credentials: str | None = None
     """``env:NAME`` or ``file:PATH``; never the secret itself."""
     ca: str | None = None
+    transport_zone: str | None = None
+    """The VLAN transport zone of NSX in which segments are made: its path or its display name."""
+    vcenter: str | None = None
+    """The manager whose hosts this NSX switches; None: the only vSphere one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -178,6 +178,8 @@ def _manager_cells(manager: Manager) -> Cells:
         "url": manager.url,
         "credentials": manager.credentials,
         "ca": manager.ca,
+        "transport_zone": manager.transport_zone,
+        "vcenter": manager.vcenter,
     }
 
 
@@ -188,6 +190,8 @@ def _manager(row: Row) -> Manager:
         url=columns.one(row, "url"),
         credentials=columns.one(row, "credentials"),
         ca=columns.one(row, "ca"),
+        transport_zone=columns.one(row, "transport_zone"),
+        vcenter=columns.one(row, "vcenter"),
     )
 
 

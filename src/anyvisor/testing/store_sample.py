@@ -45,7 +45,17 @@ WAITS = Condition(
 
 SITE = Site(
     controller=Controller(northbound="unix:/nb", southbound="unix:/sb", southbound_for_chassis="tcp:192.0.2.1:6642"),
-    managers={"vc": Manager(name="vc", driver="vcenter", url="https://vc/sdk", credentials="env:VC", ca="/ca.pem")},
+    managers={
+        "vc": Manager(
+            name="vc",
+            driver="nsx",
+            url="https://vc/sdk",
+            credentials="env:VC",
+            ca="/ca.pem",
+            transport_zone="vlans",
+            vcenter="vc1",
+        ),
+    },
     hosts={
         KVM1: Host(name=KVM1, hypervisor=Hypervisor.KVM, version="9.0", cluster="lab", tunnel_ip="192.0.2.11"),
         KVM2: Host(

@@ -244,6 +244,52 @@ def test_a_network_of_kind_vlan_is_complete():
             "managers[0].credentials",
             "env:NAME",
         ),
+        (
+            "managers: [{name: v, driver: vsphere}, {name: n, driver: nsx, transport_zone: z}]",
+            "managers[1].url",
+            "https://HOST",
+        ),
+        (
+            "managers: [{name: v, driver: vsphere}, {name: n, driver: nsx, url: 'https://n'}]",
+            "managers[1].transport_zone",
+            "in which segments are made",
+        ),
+        (
+            "managers: [{name: n, driver: nsx, url: 'https://n', transport_zone: z}]",
+            "managers[0].vcenter",
+            "there is none",
+        ),
+        (
+            (
+                "managers: [{name: v, driver: vsphere}, {name: w, driver: vsphere}, "
+                "{name: n, driver: nsx, url: 'https://n', transport_zone: z}]"
+            ),
+            "managers[2].vcenter",
+            "name one of v, w",
+        ),
+        (
+            "managers: [{name: v, driver: vsphere}, {name: n, driver: nsx, url: 'https://n', transport_zone: z, vcenter: w}]",
+            "managers[1].vcenter",
+            "there is no manager 'w'",
+        ),
+        (
+            "managers: [{name: l, driver: libvirt}, {name: n, driver: nsx, url: 'https://n', transport_zone: z, vcenter: l}]",
+            "managers[1].vcenter",
+            "its driver is libvirt",
+        ),
+        (
+            (
+                "managers: [{name: v, driver: vsphere}, {name: n, driver: nsx, url: 'https://n', transport_zone: z}, "
+                "{name: m, driver: nsx, url: 'https://m', transport_zone: z, vcenter: v}]"
+            ),
+            "managers[2].vcenter",
+            "switched by managers[1] already",
+        ),
+        (
+            "managers: [{name: v, driver: vsphere, transport_zone: z}]",
+            "managers[0].transport_zone",
+            "only a manager with driver nsx",
+        ),
         ("controller: {driver: ofl}", "controller.driver", "one of ovn"),
         ("policy: {default: {prefer: []}}", "policy.default.prefer", "at least one"),
         ("policy: {default: {floor: {controlled: -0.1}}}", "policy.default.floor.controlled", "outside 0-1"),

@@ -252,3 +252,23 @@ def test_a_cluster_that_prefers_what_is_usual_keeps_to_it_under_an_unusual_defau
     site = Site(policy=Policy(default=Preference(prefer=(Scheme.NIC,)), clusters={"c1": Preference()}))
 
     assert parse_site(dump_site(site)) == site
+
+
+def test_an_nsx_beside_its_vcenter_is_written_and_read_back():
+    site = Site(
+        managers=by_name(
+            [
+                Manager(name="vc1", driver="vsphere", url="https://vc1.example/sdk"),
+                Manager(
+                    name="nsx1",
+                    driver="nsx",
+                    url="https://nsx1.example",
+                    credentials="file:/etc/anyvisor/nsx1",
+                    transport_zone="/infra/sites/default/enforcement-points/default/transport-zones/vlans",
+                    vcenter="vc1",
+                ),
+            ]
+        )
+    )
+
+    assert parse_site(dump_site(site)) == site

@@ -40,7 +40,7 @@ ports:
 
 PLACES = [
     ("controller.northbound", 1, "no OVSDB remote"),
-    ("managers[0].driver", 3, "one of libvirt, vsphere, xapi, xl, listed"),
+    ("managers[0].driver", 3, "one of libvirt, vsphere, xapi, xl, listed, nsx"),
     ("managers[0].credentials", 3, "env:NAME or file:PATH"),
     ("hosts[0].scheme", 7, "did you mean appliance?"),
     ("hosts[0].nics[0].sriov_vfs", 8, "leave out the quotes"),
