@@ -30,6 +30,7 @@ from anyvisor.planner.vigil import Seat, seat_of
 from anyvisor.reconcile import findings
 from anyvisor.reconcile.attendant import Attendant
 from anyvisor.reconcile.engine import Engine, Outcome
+from anyvisor.reconcile.entity import EntityReconciler, Polled
 from anyvisor.reconcile.estate import EstateReconciler
 from anyvisor.reconcile.notices import MANAGER, say
 from anyvisor.reconcile.preview import Preview
@@ -140,7 +141,8 @@ def open_works(
         controller.watch(queue.add)
         engine = Engine(store, controller, clock=time.time)
 
-        attendants = tuple(_attendants(store, settings, queue.add)) if settings is not None else ()
+        estates = tuple(_estates(store, settings, queue.add)) if settings is not None else ()
+        attendants = (*estates, *(_entities(store) if settings is not None else ()))
 
         def observed(outcome: Outcome) -> None:
             for attendant in attendants if outcome.looked_at else ():
@@ -156,10 +158,10 @@ def open_works(
         for attendant in attendants:
             attendant.start()
             open_parts.callback(attendant.stop)
-        if attendants and settings is not None:
+        if estates and settings is not None:
             beats = LazyBeats(telemetry_of(settings))
             open_parts.callback(beats.close)
-            vigil = _vigil(store, beats, attendants, queue.add)
+            vigil = _vigil(store, beats, estates, queue.add)
             vigil.start()
             open_parts.callback(vigil.stop)
         yield Works(engine=engine, runner=runner, controller=controller)
@@ -168,13 +170,14 @@ def open_works(
 def _vigil(
     store: OvsdbStore,
     beats: LazyBeats,
-    attendants: tuple[Attendant, ...],
+    attendants: tuple[Attendant[EstateDriver], ...],
     tell: Callable[[ObjectKey], None],
 ) -> Vigil:
     """Over the appliances of all managers."""
 
     def healths() -> dict[Seat, Health]:
-        shown = {key: health for each in attendants for key, health in each.healths().items()}
+        drivers = [each.driver for each in attendants]
+        shown = {key: h for driver in drivers if driver is not None for key, h in driver.healths().items()}
         return {seat: health for key, health in shown.items() if (seat := seat_of(key)) is not None}
 
     witnesses = Witnesses(healths=healths, beats=beats)
@@ -191,10 +194,10 @@ def _tidy(controller: OvnController, store: OvsdbStore) -> None:
         log.warning("stale chassis are left for now: %s", error)
 
 
-def _attendants(
+def _estates(
     store: OvsdbStore, settings: Settings, tell: Callable[[ObjectKey], None]
-) -> Iterator[Attendant]:
-    """One for each manager of the intent that is driven from here; a libvirtd is its host's agent's business."""
+) -> Iterator[Attendant[EstateDriver]]:
+    """One for each manager of hosts that is driven from here; a libvirtd is its host's agent's business."""
     state = store.snapshot()
     for manager in state.site.managers.values():
         if manager.driver == "vsphere":
@@ -203,7 +206,7 @@ def _attendants(
 
 def _vsphere(
     manager: Manager, store: OvsdbStore, readings: LazyReadings, tell: Callable[[ObjectKey], None]
-) -> Attendant:
+) -> Attendant[EstateDriver]:
     from anyvisor.drivers.vsphere.estate import VsphereEstate
 
     def connect() -> EstateDriver:
@@ -224,6 +227,32 @@ def _vsphere(
         readings.close()
         if isinstance(driver, VsphereEstate):
             driver.close()
+
+    def failed(error: AnyvisorError) -> None:
+        say(store, manager.name, findings.failed(MANAGER, error))
+
+    return Attendant(manager.name, connect, serve, close=close, failed=failed)
+
+
+def _entities(store: OvsdbStore) -> Iterator[Attendant[Polled]]:
+    """One for each vendor's own controller."""
+    for manager in store.snapshot().site.managers.values():
+        if manager.driver == "nsx":
+            yield _nsx(manager, store)
+
+
+def _nsx(manager: Manager, store: OvsdbStore) -> Attendant[Polled]:
+    from anyvisor.drivers.nsx.entity import NsxEntity
+
+    def connect() -> Polled:
+        return Polled(NsxEntity.connect(manager, store.snapshot().owner))
+
+    def serve(polled: Polled) -> EntityReconciler:
+        return EntityReconciler(manager.name, polled.driver, store)
+
+    def close(polled: Polled) -> None:
+        if isinstance(polled.driver, NsxEntity):
+            polled.driver.close()
 
     def failed(error: AnyvisorError) -> None:
         say(store, manager.name, findings.failed(MANAGER, error))

@@ -29,14 +29,14 @@ class CardProblem(StrEnum):
     PASSTHROUGH = "passthrough"
     """SR-IOV or DirectPath: its frames never meet the virtual switch."""
     NSX = "nsx"
-    """It is on an NSX port group or an opaque network."""
+    """It is on an NSX port group or an opaque network that is not ours."""
     FAULT_TOLERANCE = "fault-tolerance"
     """A warning: two copies of the VM run."""
 
-    @property
-    def blocks(self) -> bool:
-        """It cannot be wired at all; otherwise the problem is a warning."""
-        return self is not CardProblem.FAULT_TOLERANCE
+    def blocks(self, group: Group | None) -> bool:
+        """It cannot be plugged into that group; otherwise the problem is a warning. Within NSX a card may move."""
+        entity = group is not None and group.entity
+        return self is CardProblem.PASSTHROUGH or (self is CardProblem.NSX and not entity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,8 @@ class Card:
     connected: bool = True
     backing: Backing | None = None
     problem: CardProblem | None = None
+    taken: bool = False
+    """We have plugged it where it is; where it was before is remembered."""
     homeless: bool = False
     """It was to be given back, and where it was is gone: it stays where it is, disconnected."""
 
@@ -86,6 +88,9 @@ class Group:
     forged_transmits: bool = False
     host: HostName | None = None
     """Set on a standard switch alone."""
+    entity: bool = False
+    """A segment of ours in the vendor's own controller (NSX), as the manager shows it. It is made and removed there:
+    only cards are plugged into it here."""
 
     @property
     def identity(self) -> tuple[SwitchName, str]:

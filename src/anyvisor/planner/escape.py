@@ -110,8 +110,10 @@ def rules_of_port(port: Port, groups: Mapping[GroupName, SecurityGroup]) -> tupl
 def unenforced_of_port(
     port: Port, host: Host, scheme: Scheme | None, groups: Mapping[GroupName, SecurityGroup]
 ) -> tuple[Unenforced, ...]:
-    """The rules of one port that nobody enforces at it; empty where the controller programs the switch it is on."""
-    if scheme not in NATIVE:
+    """The rules of one port that nobody enforces at it; empty where the controller programs the switch it is on, or
+    where the vendor's controller enforces them.
+    """
+    if scheme not in NATIVE or (scheme is Scheme.VENDOR and entity_enforces(host)):
         return ()
     why = _why_unenforced(host, scheme)
     return tuple(Unenforced(rule=rule, port=port.name, why=why) for rule in rules_of_port(port, groups))
@@ -139,6 +141,11 @@ def _why(first: Station, second: Station, network: NetworkName) -> str:
         f"both sit behind native switches ({first.host}, {second.host}) that the VLAN of {network} joins; "
         "no switch between them is programmed by the SDN controller"
     )
+
+
+def entity_enforces(host: Host) -> bool:
+    """Whether the vendor's own controller of that host enforces security rules: NSX's distributed firewall does."""
+    return traits.owned_by_nsx(host)
 
 
 def _why_unenforced(host: Host, scheme: Scheme) -> str:

@@ -31,6 +31,7 @@ from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.state import Tag
 from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps
+from anyvisor.planner.entity import entity_groups
 from anyvisor.planner.facts import traits
 from anyvisor.planner.inner import (
     InnerPlace,
@@ -40,6 +41,7 @@ from anyvisor.planner.inner import (
     port_key,
     trunk_name,
 )
+from anyvisor.planner.leftovers import leftovers
 from anyvisor.planner.silence import within_reach
 from anyvisor.planner.unused import unused_switches
 
@@ -109,11 +111,15 @@ def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:
     """The steps that lead from the estate as it is to what is wanted; none once it is so."""
     cards = cards_by_port(wanted.attachments.values(), wanted.vms, estate)
     problems: dict[str, str] = {}
-    groups = dict(_groups(wanted, problems))
-    plugs = {port: card.id for port, card in cards.items() if port in groups and _may_be_plugged(card)}
+    groups = dict(_groups(wanted, estate, problems))
+    plugs = {
+        port: card.id
+        for port, card in cards.items()
+        if port in groups and (card.problem is None or not card.problem.blocks(groups[port]))
+    }
     plugged = {port: card for port, card in plugs.items() if _in_group(estate.cards[card], groups[port])}
     for port, card in cards.items():
-        if card.problem is not None and card.problem.blocks:
+        if port in groups and port not in plugs:
             problems[port] = f"its vNIC ({card.vm}) cannot be wired: {card.problem}"
     for host in wanted.missing:
         problems[host] = "the manager does not show this host; what is plugged there stays as it is"
@@ -129,6 +135,12 @@ def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:
             if port in wanted.ready and port not in plugged and _identity(groups[port]) in usable
         ),
         *_leaving(groups, plugs, wanted, estate),
+        *leftovers(
+            (group for group in groups.values() if group.key not in wanted.elsewhere),
+            frozenset(plugs.values()),
+            frozenset(a.mac for a in wanted.attachments.values()),
+            estate,
+        ),
         *unused_switches({p.switch for p in _places(wanted).values()}, wanted.hosts, wanted.missing, estate),
     )
     steps, silent = within_reach(steps, estate)
@@ -182,10 +194,6 @@ def _strangers(
     return found
 
 
-def _may_be_plugged(card: Card) -> bool:
-    return card.problem is None or not card.problem.blocks
-
-
 def _in_group(card: Card, group: Group) -> bool:
     backing = card.backing
     return backing is not None and (backing.switch, backing.group) == (group.switch, group.name)
@@ -228,7 +236,8 @@ def _keeping(wanted: Wanted) -> Keeping:
 # --- groups -----------------------------------------------------------------------------------------------------------
 
 
-def _groups(wanted: Wanted, problems: dict[str, str]) -> Iterator[tuple[PortName, Group]]:
+def _groups(wanted: Wanted, estate: Estate, problems: dict[str, str]) -> Iterator[tuple[PortName, Group]]:
+    segments = entity_groups(estate)
     for port, attachment in sorted(wanted.attachments.items()):
         host = wanted.hosts.get(attachment.host)
         if host is None:
@@ -237,6 +246,14 @@ def _groups(wanted: Wanted, problems: dict[str, str]) -> Iterator[tuple[PortName
             place = inner_place(host, wanted.owner)
             name = group_name(wanted.owner, port)
             yield port, _access(name, place, port_key(port), attachment.vlan, host)
+        elif attachment.kind is AttachmentKind.ENTITY and traits.owned_by_nsx(host):
+            segment = segments.get((host.name, attachment.network))
+            if segment is None:
+                problems[port] = (
+                    f"no switch of {host.name} shows a segment of NSX for {attachment.network} yet"
+                )
+                continue
+            yield port, segment
         elif attachment.kind.is_station and attachment.vlan is not None:
             native = _switch_that_stays(host, attachment.kind)
             if native is None:
@@ -294,8 +311,10 @@ def _group_steps(
 
     A group never changes its VLAN: it goes, and comes anew. One whose VLAN another group has still waits for that one.
     """
-    listed = {_identity(group): group for group in (*_trunks(wanted, estate), *groups)}
-    there = {_identity(group): group for group in estate.groups.values()}
+    wanted_groups = tuple(groups)
+    made = (group for group in wanted_groups if not group.entity)
+    listed = {_identity(group): group for group in (*_trunks(wanted, estate), *made)}
+    there = {_identity(group): group for group in estate.groups.values() if not group.entity}
     held = {_wire(group): identity for identity, group in there.items()}
     free = {
         identity: group
@@ -303,7 +322,7 @@ def _group_steps(
         if held.get(_wire(group), identity) == identity and _same_wire(group, there.get(identity))
     }
     steps = tuple(MakeGroup(group=group) for i, group in sorted(free.items()) if there.get(i) != group)
-    return steps, frozenset(free)
+    return steps, frozenset(free) | {_identity(group) for group in wanted_groups if group.entity}
 
 
 def _same_wire(group: Group, there: Group | None) -> bool:
@@ -347,5 +366,5 @@ def _leaving(
             for card in here
             if card.id not in going and card.id.vm not in ours and not card.homeless
         )
-        if not here:
+        if not here and not group.entity:
             yield DropGroup(switch=group.switch, name=name, host=group.host)

@@ -18,7 +18,14 @@ from anyvisor.model.plan import EscapingPair, HostPlan, Unenforced
 from anyvisor.model.port import Port
 from anyvisor.model.site import Site
 from anyvisor.model.state import HostState, State
-from anyvisor.planner.escape import NATIVE, Station, escapes_of_port, rules_of_port, unenforced_of_port
+from anyvisor.planner.escape import (
+    NATIVE,
+    Station,
+    entity_enforces,
+    escapes_of_port,
+    rules_of_port,
+    unenforced_of_port,
+)
 from anyvisor.planner.fallbacks import duty_conditions, fallen_ports
 from anyvisor.planner.paper import host_to_json, pair_to_json, unenforced_to_json
 from anyvisor.planner.schemes import SCHEMES, Load, attachment_kind
@@ -160,7 +167,7 @@ def explain_port(
         mac=known.mac if known is not None else port.mac,
         addresses=known.addresses if known is not None else port.ips,
         enforced=rules_of_port(port, site.security_groups)
-        if scheme is not None and scheme not in NATIVE
+        if scheme is not None and (scheme not in NATIVE or _vendor_enforces(host, scheme))
         else (),
         unenforced=unenforced_of_port(port, host, scheme, site.security_groups) if host is not None else (),
         seen=_seen(host, scheme),
@@ -198,6 +205,10 @@ def _seen(host: Host | None, scheme: Scheme | None) -> str:
     if scheme not in NATIVE:
         return _GOVERNED
     return _NATIVE_ONLY if SCHEMES[scheme].predict(host, Load()).observed else _BLIND
+
+
+def _vendor_enforces(host: Host | None, scheme: Scheme) -> bool:
+    return host is not None and scheme is Scheme.VENDOR and entity_enforces(host)
 
 
 def _pairs(

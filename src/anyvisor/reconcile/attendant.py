@@ -6,14 +6,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Generic, Protocol, TypeVar
 
-from anyvisor.contracts.estate import EstateDriver
 from anyvisor.errors import AnyvisorError
-from anyvisor.model.estate import EstateStep, Health
+from anyvisor.model.names import HostName
 from anyvisor.reconcile.backoff import Backoff
-from anyvisor.reconcile.estate import EstateReconciler
+from anyvisor.reconcile.looked import ManagerReconciler
 from anyvisor.reconcile.queue import KeyQueue
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,17 @@ _LOOK, _MEASURE = "look", "measure"
 _SETTLE_SECONDS = 0.05
 
 
-class Attendant:
+class Watched(Protocol):
+    """A connected driver, as far as an attendant knows it."""
+
+    def watch(self, notify: Callable[[frozenset[HostName]], None]) -> AbstractContextManager[None]:
+        """Call `notify` from another thread with the hosts of whom something changed, while the context lasts."""
+
+
+D = TypeVar("D", bound=Watched)
+
+
+class Attendant(Generic[D]):
     """Runs the reconciler of one manager: when woken, at every event of the manager, and in a while anyway.
 
     `connect` gives the connected driver and is tried again until it does; `serve` makes its reconciler;
@@ -35,10 +45,10 @@ class Attendant:
     def __init__(
         self,
         name: str,
-        connect: Callable[[], EstateDriver],
-        serve: Callable[[EstateDriver], EstateReconciler],
+        connect: Callable[[], D],
+        serve: Callable[[D], ManagerReconciler],
         *,
-        close: Callable[[EstateDriver], None] = lambda _: None,
+        close: Callable[[D], None] = lambda _: None,
         failed: Callable[[AnyvisorError], None] = lambda _: None,
     ) -> None:
         self._name = name
@@ -49,10 +59,10 @@ class Attendant:
         self._queue: KeyQueue[str] = KeyQueue()
         self._backoff: Backoff[str] = Backoff()
         self._stopping = threading.Event()
-        self._driver: EstateDriver | None = None
+        self._driver: D | None = None
         self._not_before = 0.0
         """After a failure events do not make us look sooner: the failed try itself is an event to the manager."""
-        self._last: tuple[EstateStep, ...] = ()
+        self._last: tuple[object, ...] = ()
         self._thread = threading.Thread(target=self._run, name=f"manager {name}", daemon=True)
 
     def start(self) -> None:
@@ -63,10 +73,10 @@ class Attendant:
         """Look soon. From any thread."""
         self._queue.add(_LOOK, after=max(_SETTLE_SECONDS, self._not_before - time.monotonic()))
 
-    def healths(self) -> Mapping[str, Health]:
-        """How the manager's appliances stand, by key; nothing while it does not answer. From any thread."""
-        driver = self._driver
-        return driver.healths() if driver is not None else {}
+    @property
+    def driver(self) -> D | None:
+        """The connected driver; None while there is no connection. From any thread."""
+        return self._driver
 
     def stop(self) -> None:
         """End after the look that is under way, and wait for that."""
@@ -93,7 +103,7 @@ class Attendant:
                     else:
                         self._look(reconciler)
 
-    def _connected(self) -> EstateDriver | None:
+    def _connected(self) -> D | None:
         while not self._stopping.is_set():
             try:
                 return self._connect()
@@ -104,7 +114,7 @@ class Attendant:
                 self._stopping.wait(delay)
         return None
 
-    def _measure(self, reconciler: EstateReconciler) -> None:
+    def _measure(self, reconciler: ManagerReconciler) -> None:
         try:
             reconciler.measure()
         except AnyvisorError as error:
@@ -113,7 +123,7 @@ class Attendant:
             log.exception("measuring %s failed", self._name)
         self._queue.add(_MEASURE, after=MEASURE_SECONDS)
 
-    def _look(self, reconciler: EstateReconciler) -> None:
+    def _look(self, reconciler: ManagerReconciler) -> None:
         delay = RESYNC_SECONDS
         try:
             looked = reconciler.reconcile()
@@ -129,7 +139,8 @@ class Attendant:
                 self._backoff.forget(self._name)
                 # What was changed makes the next thing possible (a group that is empty now can go).
                 # The same steps again mean that they changed nothing.
-                delay = _SETTLE_SECONDS if looked.steps and looked.steps != self._last else RESYNC_SECONDS
+                waits = RESYNC_SECONDS if looked.again_seconds is None else looked.again_seconds
+                delay = _SETTLE_SECONDS if looked.steps and looked.steps != self._last else waits
             self._last = looked.steps
             self._not_before = time.monotonic() + delay if looked.error is not None else 0.0
         self._queue.add(_LOOK, after=delay)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from anyvisor.contracts.estate import EstateDriver
@@ -38,6 +37,7 @@ from anyvisor.planner.inner import inner_place, port_key
 from anyvisor.planner.moves import placed
 from anyvisor.planner.placement import site_in_place
 from anyvisor.reconcile import findings
+from anyvisor.reconcile.looked import Looked
 from anyvisor.reconcile.notices import COUNTED, MANAGER, say
 from anyvisor.reconcile.tally import Tally
 
@@ -49,14 +49,6 @@ _WITHOUT_AGENT = frozenset({Scheme.SEPARATION, Scheme.VENDOR})
 
 Wishes: TypeAlias = Callable[[State, Iterable[HostName]], Mapping[str, ApplianceWish]]
 """How the appliances of these hosts are made, by `appliance_key`; none where the operator makes them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
-    """What one look came to: the steps that were carried out, and what kept the rest from it."""
-
-    steps: tuple[EstateStep, ...] = ()
-    error: AnyvisorError | None = None
 
 
 class EstateReconciler:

@@ -16,6 +16,7 @@ from anyvisor.model.estate import (
     CardId,
     Estate,
     EstateStep,
+    Group,
     Health,
 )
 from anyvisor.model.host import Host
@@ -55,7 +56,11 @@ class FakeEstate:
         shown = [vm for vm in world.vms.values() if not vm.template]
         return Estate(
             hosts={name: self._shown(host) for name, host in world.hosts.items()},
-            cards={card.id: card for vm in shown for card in vm.cards.values()},
+            cards={
+                card.id: replace(card, taken=card.id.card in vm.before)
+                for vm in shown
+                for card in vm.cards.values()
+            },
             groups={group.identity: group for group in world.groups.values()},
             switches=dict(world.switches),
             appliances={vm.appliance: self._appliance(vm) for vm in shown if vm.appliance is not None},
@@ -93,6 +98,11 @@ class FakeEstate:
     def add_group(self, switch: SwitchName, name: str, *, host: HostName | None = None) -> None:
         """A group of the operator's; `host` for one on a standard switch."""
         self.world.foreign.add((switch, name, host))
+
+    def add_segment(self, group: Group) -> None:
+        """The vendor's controller has made a segment of ours, and it shows as this group."""
+        self.world.groups[group.switch, group.name, None] = group
+        self._tell(host for host in self.world.hosts if self.world.kind_of(group.switch, host) is not None)
 
     def add_vm(
         self, name: str, host: HostName, *places: tuple[SwitchName, str] | None, running: bool = True

@@ -110,7 +110,7 @@ class EstateContract:
         assert card.mac != other.mac
         passthrough = cards[sample.passthrough].problem
         assert passthrough is not None
-        assert passthrough.blocks
+        assert passthrough.blocks(None)
 
     def test_a_switch_is_made_once_and_takes_more_hosts(
         self, driver: EstateDriver, sample: EstateSample

@@ -127,6 +127,8 @@ class FakeSteps:
         if (group.vlan is None) is not group.trunk:
             raise TerminalError(f"{group.name}: a group is a trunk or has a VLAN")
         key = (group.switch, group.name, group.host)
+        if group.entity:
+            raise TerminalError(f"{group.name}: a segment is made in its own controller")
         taken = [k for k in (*world.foreign, *world.groups) if k[1:] == key[1:] and k != key]
         if key in world.foreign or (kind is SwitchKind.VDS and taken):
             raise ForeignObjectError(f"there is a group {group.name} already")
@@ -145,6 +147,8 @@ class FakeSteps:
     def _drop_group(self, key: GroupKey) -> set[HostName]:
         if key in self.world.foreign:
             raise ForeignObjectError(f"{key[1]} on {key[0]} is not ours")
+        if key in self.world.groups and self.world.groups[key].entity:
+            raise TerminalError(f"{key[1]}: a segment is removed in its own controller")
         if users := self.world.users(key):
             raise RetryableError(f"{key[1]} on {key[0]} is in use by VM {users[0].vm}")
         self.world.groups.pop(key, None)
@@ -156,7 +160,7 @@ class FakeSteps:
         key = world.group_key(switch, name, held.host)
         if key in world.foreign:
             raise ForeignObjectError(f"{name} on {switch} is not ours")
-        if held.problem is not None and held.problem.blocks:
+        if held.problem is not None and held.problem.blocks(world.groups.get(key)):
             raise TerminalError(f"VM {held.vm}: card {card.card} cannot be plugged: {held.problem}")
         if held.backing is not None and (held.backing.switch, held.backing.group) == (switch, name):
             return set()

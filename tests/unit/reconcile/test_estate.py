@@ -199,6 +199,22 @@ def test_where_the_switch_stays_cards_go_to_the_networks_vlan_and_no_agent_is_ne
     assert {world.ready(vm) for vm in VMS} == {said}
 
 
+@pytest.mark.parametrize("scheme", [Scheme.SEPARATION, Scheme.VENDOR])
+def test_a_vnic_whose_port_goes_leaves_its_networks_group_and_an_operators_own_stays_there(scheme):
+    world = World(scheme)
+    world.run()
+    group = network_group_name(world.store.snapshot().owner, "web")
+    world.estate.add_vm("his", "esx1", ("dvs1", group))
+
+    world.want(VMS[1:])
+    world.run()
+
+    assert world.groups() == {"vm0": "before", **dict.fromkeys(VMS[1:], group)}
+    his = next(c for c in world.estate.estate().cards.values() if c.vm == "his")
+    assert his.backing.group == group
+    assert world.reconciler.reconcile().steps == ()
+
+
 def test_from_separation_to_appliance_and_back_no_vnic_is_forgotten():
     world = World(Scheme.SEPARATION)
     world.run()

@@ -119,6 +119,7 @@ def _card(device: Any, options: Mapping[str, str], *, running: bool) -> CardReco
         connected=bool(getattr(connectable, state, False)),
         passthrough=isinstance(device, vim.vm.device.VirtualSriovEthernetCard),
         place=place_of(device.backing),
+        taken=bool(options.get(names.before_option(str(device.key)))),
         homeless=is_homeless(options.get(names.before_option(str(device.key)))),
     )
 

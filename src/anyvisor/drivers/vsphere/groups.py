@@ -46,12 +46,14 @@ def group_record(key: str, values: Mapping[str, Any], owner: str) -> GroupRecord
     setting = config.defaultPortConfig
     vlan, trunk = vlan_of(getattr(setting, "vlan", None))
     learning, promiscuous, forged = security_of(setting)
+    name = plain(config.name)
+    nsx = getattr(config, "backingType", None) == "nsx"
     return GroupRecord(
         key=key,
-        name=plain(config.name),
+        name=name,
         switch=key_of(config.distributedVirtualSwitch) or "",
-        mark=names.marked_key(owner, config.description),
-        nsx=getattr(config, "backingType", None) == "nsx",
+        mark=names.segment_key(owner, name) if nsx else names.marked_key(owner, config.description),
+        nsx=nsx,
         uplink=bool(getattr(config, "uplink", False)),
         vlan=vlan,
         trunk=trunk,

@@ -47,6 +47,15 @@ def marked_key(owner: str, description: str | None) -> str | None:
     return line.removeprefix(begins) if line.startswith(begins) else None
 
 
+def segment_key(owner: str, name: str) -> str | None:
+    """The key of a segment of ours that NSX has made; None if it is not ours. It bears the name of a network's group
+    (`anyvisor.planner.inner.network_group_name`), which NSX gives to nobody else.
+    """
+    begins = f"{prefix(owner)}+"
+    network = name.removeprefix(begins)
+    return f"network/{network}" if network and name != network else None
+
+
 def before_option(card: str) -> str:
     """The extraConfig key that says where a card was before we took it."""
     return f"anyvisor.before.{card}"

@@ -292,7 +292,10 @@ class Picture:
 
     def _on_nsx(self, place: Place | None) -> bool:
         group = self.groups.get(place.group or "") if place is not None else None
-        return place is not None and (place.opaque or (group is not None and group.nsx))
+        # In a segment of ours it is where it belongs.
+        return place is not None and (
+            place.opaque or (group is not None and group.nsx and group.mark is None)
+        )
 
     def _inner_switches(self) -> dict[SwitchName, InnerSwitch]:
         made: dict[SwitchName, InnerSwitch] = {}

@@ -107,7 +107,8 @@ def _plug_editor(work: Work, step: Plugin) -> Editor | None:
     shown = picture.estate().cards.get(step.card)
     if shown is None:
         raise RetryableError(f"there is no VM {step.card.vm} that runs on a known host")
-    if shown.problem is not None and shown.problem.blocks:
+    group = picture.estate().groups.get((step.switch, step.group))
+    if shown.problem is not None and shown.problem.blocks(group):
         raise TerminalError(f"VM {vm.name}: card {step.card.card} cannot be plugged: {shown.problem}")
     target = target_place(picture, picture.hosts[vm.host], step.switch, step.group)
     there = shown.backing

@@ -57,6 +57,8 @@ def _admitted(work: Work, groups: Iterable[Group]) -> tuple[list[Group], Anyviso
 
 
 def _check(work: Work, group: Group) -> None:
+    if group.entity:
+        raise TerminalError(f"{group.name}: NSX makes and changes its segments itself")
     if (group.vlan is None) is not group.trunk:
         raise TerminalError(f"{group.name}: a group is a trunk or has a VLAN")
     if group.host is not None:
@@ -154,8 +156,8 @@ def _drop_jobs(work: Work, step: DropGroup) -> list[Job]:
     there = lookup.group_on(work.picture, switch, step.name) if switch is not None else None
     if there is None:
         return []
-    if there.mark is None:
-        raise ForeignObjectError(f"{step.name} on {step.switch} is not ours")
+    if there.mark is None or there.nsx:
+        raise ForeignObjectError(f"{step.name} on {step.switch} is not ours to remove")
     if users := lookup.users(work.picture, there):
         raise RetryableError(f"{step.name} on {step.switch} is in use by VM {users[0].name}")
     key = there.key

@@ -110,6 +110,7 @@ class CardRecord:
     connected: bool
     passthrough: bool
     place: Place | None
+    taken: bool = False
     homeless: bool = False
 
 

@@ -68,6 +68,7 @@ def group_of(record: GroupRecord, switch: SwitchRecord) -> Group | None:
         mac_learning=record.mac_learning,
         promiscuous=record.promiscuous,
         forged_transmits=record.forged_transmits,
+        entity=record.nsx,
     )
 
 
@@ -190,6 +191,7 @@ def card_of(
         connected=card.connected,
         backing=backing,
         problem=problem,
+        taken=card.taken,
         homeless=card.homeless,
     )
 
