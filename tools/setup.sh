@@ -12,9 +12,9 @@ exec 9<. && flock 9 # two runs at once would spoil each other
 say() { printf '==> %s\n' "$*" >&2; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
-packages=(openvswitch-switch ovn-central ovn-host python3 python3-venv iproute2 ethtool busybox procps)
+packages=(openvswitch-switch ovn-central ovn-host python3 python3-venv iproute2 ethtool busybox procps openssl)
 packages+=(golang-go golang-github-vmware-govmomi-dev golang-github-google-uuid-dev) # for the lab's vCenter
-programs=(ovs-vswitchd ovsdb-server ovn-northd ovn-controller ip ethtool busybox sysctl go)
+programs=(ovs-vswitchd ovsdb-server ovn-northd ovn-controller ip ethtool busybox sysctl openssl go)
 if [[ ${1-} == test ]]; then
   packages+=(libvirt-daemon-system libvirt-clients python3-libvirt qemu-system-x86 cpio debootstrap graphviz)
   case "$(. /etc/os-release && echo "$ID ${ID_LIKE-}")" in
