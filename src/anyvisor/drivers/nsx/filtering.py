@@ -10,13 +10,16 @@ from anyvisor.contracts.controller import Refusal
 from anyvisor.drivers.nsx import rules
 from anyvisor.drivers.nsx.document import Document
 from anyvisor.drivers.nsx.names import (
+    ADMISSION,
     EGRESS,
     FILTERED,
     GROUP,
     GROUPS,
     GUARD,
     GUARD_EGRESS,
+    OWNER,
     POLICIES,
+    SEGMENTS,
     Names,
     digest,
 )
@@ -32,7 +35,8 @@ ADDRESSES_AT_MOST = 4000
 
 _ALLOWS = 500_000
 _GUARDS = 999_000
-"""Sequence numbers of policies: the guards come after all that lets something pass."""
+_ADMITS = 999_500
+"""Sequence numbers of policies: the guards come after all that lets something pass, and who is admitted last of all."""
 
 _DHCP = {
     Direction.EGRESS: (("68", "67"), ("546", "547")),
@@ -77,13 +81,28 @@ def documents(wish: EntityWish, stored: Stored, names: Names) -> Iterator[Docume
             yield _far_side(far, fitting[far], names)
     if any(port.groups for port in wish.ports.values()):
         yield from _guards(names)
+    if wish.networks or _inhabited(stored, names):
+        yield from _admission(names)
 
 
-def _tagged_ports(path: str, key: ObjectKey, scope: str, value: str, names: Names) -> Document:
-    """The segment ports that carry the tag, whichever ports those are: a new member changes no group."""
+def _inhabited(stored: Stored, names: Names) -> bool:
+    """Whether vNICs are on segments of ours, wanted or not."""
+    return any(
+        names.owns(held) and any(True for _ in stored.below(path))
+        for path, held in stored.objects.items()
+        if path.rpartition("/")[0] == SEGMENTS
+    )
+
+
+def _tagged_ports(
+    path: str, key: ObjectKey, scope: str, value: str, names: Names, *, member: str = "SegmentPort"
+) -> Document:
+    """The segment ports that carry the tag, whichever ports those are: a new member changes no group. With another
+    kind of `member` those that are in it.
+    """
     condition = {
         "resource_type": "Condition",
-        "member_type": "SegmentPort",
+        "member_type": member,
         "key": "Tag",
         "operator": "EQUALS",
         "value": f"{scope}|{value}",
@@ -155,3 +174,21 @@ def _guard_rules(filtered: str, egress: str) -> Iterator[tuple[dict[str, Any], s
     yield rules.body(Direction.EGRESS, (), None, name="egress: nothing else", action="DROP"), egress
     # Whatever the rules below say: it may send, and the answer finds its way back.
     yield rules.body(Direction.EGRESS, (), None, name=str(Rule(direction=Direction.EGRESS))), filtered
+
+
+def _admission(names: Names) -> Iterator[Document]:
+    """On a segment of ours nothing passes at a port without our tags. vCenter plugs a vNIC in before it can have any,
+    and takes it out after they are gone: in between it is cut off, not unfiltered.
+    """
+    admitted = names.path(GROUPS, ADMISSION, "ports")
+    everybody = names.path(GROUPS, ADMISSION, "segments")
+    path = names.path(POLICIES, ADMISSION, "guard")
+    yield _tagged_ports(admitted, ADMISSION, OWNER, names.owner, names)
+    yield _tagged_ports(everybody, ADMISSION, OWNER, names.owner, names, member="Segment")
+    yield _section(path, ADMISSION, _ADMITS, ["ANY"], names)
+    number = 0
+    for action, scope, said in (("ALLOW", admitted, "anything"), ("DROP", everybody, "nothing")):
+        for direction in Direction:
+            number += 10
+            body = rules.body(direction, (), None, name=f"{direction}: {said}", action=action)
+            yield _rule(path, ADMISSION, {**body, "scope": [scope], "sequence_number": number}, names)

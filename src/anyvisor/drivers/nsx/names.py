@@ -31,6 +31,8 @@ POLICIES = f"{DOMAIN}/security-policies"
 GUARD = ObjectKey("policy", "filtered")
 """Whose rules drop what no group lets pass."""
 GUARD_EGRESS = ObjectKey("policy", "filtered-egress")
+ADMISSION = ObjectKey("policy", "admission")
+"""Whose rules cut off who is on a segment of ours without our tags: not yet, no longer, or a stranger."""
 
 _PLAIN = re.compile(r"[a-z0-9-]{1,50}")
 

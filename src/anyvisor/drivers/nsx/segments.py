@@ -10,6 +10,7 @@ from anyvisor.drivers.nsx.document import Document
 from anyvisor.drivers.nsx.names import Names
 from anyvisor.drivers.nsx.stored import Stored
 from anyvisor.model.entity import EntityWish
+from anyvisor.planner.inner import network_group_name
 
 
 def refusals(wish: EntityWish, stored: Stored, names: Names, zone: str) -> Iterator[Refusal]:
@@ -39,7 +40,7 @@ def documents(wish: EntityWish, names: Names, zone: str) -> Iterator[Document]:
         path = names.segment(network.name)
         body = {
             "resource_type": "Segment",
-            "display_name": path.rpartition("/")[2],
+            "display_name": network_group_name(names.owner, network.name),
             "tags": list(names.tags(network.key)),
             "vlan_ids": [str(network.segment.vlan or 0)],
             "transport_zone_path": zone,

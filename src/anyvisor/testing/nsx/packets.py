@@ -11,7 +11,7 @@ from typing import Any, Literal
 from anyvisor.testing.nsx.intent import DOMAIN, Intent
 from anyvisor.testing.nsx.validation import addresses
 
-_BY_TAG = ["Condition", "SegmentPort", "Tag"]
+_BY_TAG = ["Condition", "Tag"]
 _CATEGORIES = ("Emergency", "Infrastructure", "Environment", "Application")
 
 
@@ -81,18 +81,21 @@ class Firewall:
     def _has(self, group: str, port: str) -> bool:
         known = self._members.get((group, port))
         if known is None:
-            known = self._members[group, port] = _is_member(self._objects[group], self._objects[port])
+            segment = self._objects[port.partition("/ports/")[0]]
+            known = _is_member(self._objects[group], self._objects[port], segment)
+            self._members[group, port] = known
         return known
 
 
-def _is_member(group: Mapping[str, Any], port: Mapping[str, Any]) -> bool:
-    """Tags are compared without regard to case."""
-    tags = {f"{each['scope']}|{each['tag']}".lower() for each in port.get("tags", ())}
+def _is_member(group: Mapping[str, Any], port: Mapping[str, Any], segment: Mapping[str, Any]) -> bool:
+    """By its own tags, or by those of its segment. Tags are compared without regard to case."""
     for expression in group["expression"]:
         if expression["resource_type"] == "IPAddressExpression":
             continue
-        if [expression.get(name) for name in ("resource_type", "member_type", "key")] != _BY_TAG:
+        held = {"SegmentPort": port, "Segment": segment}.get(str(expression.get("member_type")))
+        if held is None or [expression.get(name) for name in ("resource_type", "key")] != _BY_TAG:
             raise NotImplementedError(str(expression))
+        tags = {f"{each['scope']}|{each['tag']}".lower() for each in held.get("tags", ())}
         if expression["value"].lower() in tags:
             return True
     return False

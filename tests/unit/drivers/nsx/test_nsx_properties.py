@@ -314,6 +314,29 @@ def test_the_rules_in_nsx_let_pass_exactly_what_the_site_allows(site, partial):
                 assert real == should.allow, (packet, should.why)
 
 
+@pytest.mark.parametrize("direction", ["IN", "OUT"])
+@pytest.mark.parametrize("groups", [(), ("web",)])
+def test_who_carries_no_tags_on_a_segment_of_ours_is_cut_off_not_unfiltered(groups, direction):
+    there = Direct()
+    rule = Rule(direction=Direction.INGRESS, protocol=Protocol.ANY)
+    wanted = wish([network("red")], [port("p1", groups=groups)], [group("web", rule)])
+    packet = Packet(protocol="TCP", source="10.0.0.9", target="10.0.0.1", target_port=80)
+
+    def passes():
+        path = next(path for path, _ in there.ports().ports())
+        return Firewall(there.intent).passes(path, packet, direction)
+
+    there.apply(there.plan(wanted))
+    plug_all(there, wanted)
+    before = passes()
+    there.apply(there.plan(wanted))
+    during = passes()
+    there.apply(there.plan(EntityWish()))  # vCenter has not taken it out yet
+    after = passes()
+
+    assert (before, during, after) == (False, True, False)
+
+
 @pytest.mark.parametrize(
     ("direction", "packet"),
     [
