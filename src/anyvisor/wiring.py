@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anyvisor.codec.user_data import appliance_user_data
+from anyvisor.contracts.entity import EntityDriver
 from anyvisor.contracts.estate import EstateDriver
 from anyvisor.drivers.ovn.controller import OvnController
 from anyvisor.errors import AnyvisorError, RetryableError, TerminalError, UnreachableError
@@ -318,6 +319,17 @@ def appliance_wishes(state: State, hosts: Iterable[HostName]) -> dict[str, Appli
     }
 
 
+@contextmanager
+def _open_nsx(manager: Manager, owner: str) -> Iterator[EntityDriver]:
+    from anyvisor.drivers.nsx.entity import NsxEntity
+
+    driver = NsxEntity.connect(manager, owner)
+    try:
+        yield driver
+    finally:
+        driver.close()
+
+
 ASK_SECONDS = 10.0
 """How long a manager is asked for its hosts by a command that a person waits for."""
 
@@ -370,14 +382,16 @@ def preview(settings: Settings, site: Site) -> Foreseen:
         state = store.snapshot()
         controller = open_parts.enter_context(open_controller(site.controller, state.owner))
         estates: dict[str, Estate] = {}
+        entities: dict[str, EntityDriver] = {}
         silent: dict[str, AnyvisorError] = {}
         for manager in site.managers.values():
-            if manager.driver != "vsphere":
-                continue
             try:
-                driver = VsphereEstate.connect(manager, state.owner)
-                open_parts.callback(driver.close)
-                estates[manager.name] = driver.estate()
+                if manager.driver == "vsphere":
+                    driver = VsphereEstate.connect(manager, state.owner)
+                    open_parts.callback(driver.close)
+                    estates[manager.name] = driver.estate()
+                elif manager.driver == "nsx":
+                    entities[manager.name] = open_parts.enter_context(_open_nsx(manager, state.owner))
             except AnyvisorError as error:
                 silent[manager.name] = error
         reported = {
@@ -387,5 +401,7 @@ def preview(settings: Settings, site: Site) -> Foreseen:
         }
         whole = completed(site, state, reported, silent)
         wanted = replace(state, site=whole)
-        found = find(wanted, controller, estates, wishes=appliance_wishes, now_seconds=int(time.time()))
+        found = find(
+            wanted, controller, estates, entities, wishes=appliance_wishes, now_seconds=int(time.time())
+        )
         return Foreseen(state=state, site=whole, preview=found, silent=silent)

@@ -17,6 +17,7 @@ from anyvisor.cli.plan_text import plan_lines
 from anyvisor.cli.progress import Progress
 from anyvisor.cli.table import bad, dim, good, heading, note
 from anyvisor.codec.site import load_site
+from anyvisor.contracts.controller import ControllerPlan
 from anyvisor.errors import TerminalError
 from anyvisor.model.estate import describe
 from anyvisor.model.names import HostName, PortName
@@ -77,18 +78,24 @@ def _preview(settings: Settings, site: Site) -> None:
     planned = paper.plan(foreseen.site, foreseen.state, now_seconds=int(time.time()))
     for line in plan_lines(planned, foreseen.site, source=source, why=False):
         click.echo(line)
-    click.echo("")
-    click.echo(heading(f"On the controller: {len(found.controller.changes)} changes in one transaction"))
-    for change in found.controller.changes:
-        click.echo(f"  {change.do:<7} {change.what}")
-    for refusal in found.controller.refusals:
-        click.echo(f"  {bad('refused')} {refusal.key}: {refusal.message}")
+    _preview_changes("the controller", found.controller)
     for manager, plan in found.estates.items():
         _preview_estate(manager, plan)
+    for manager, entity in found.entities.items():
+        _preview_changes(manager, entity)
     for manager, error in silent.items():
         click.echo("")
         click.echo(heading(f"On {manager}"))
         click.echo(f"  {bad('unknown')} {error}")
+
+
+def _preview_changes(where: str, plan: ControllerPlan) -> None:
+    click.echo("")
+    click.echo(heading(f"On {where}: {len(plan.changes)} changes in one transaction"))
+    for change in plan.changes:
+        click.echo(f"  {change.do:<7} {change.what}")
+    for refusal in plan.refusals:
+        click.echo(f"  {bad('refused')} {refusal.key}: {refusal.message}")
 
 
 def _preview_estate(manager: str, plan: EstatePlan) -> None:

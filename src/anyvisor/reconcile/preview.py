@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from anyvisor.contracts.controller import ControllerDriver, ControllerPlan
+from anyvisor.contracts.entity import EntityDriver
 from anyvisor.model.estate import Estate
 from anyvisor.model.state import HostState, State
 from anyvisor.planner.decide import Decided, Decider
 from anyvisor.planner.estate import EstatePlan, estate_plan
 from anyvisor.planner.fleet import Fleet
 from anyvisor.reconcile.engine import compiled, every_key
+from anyvisor.reconcile.entity import wish_of
 from anyvisor.reconcile.estate import Wishes, moved, wanted_of
 
 
@@ -23,20 +25,23 @@ class Preview:
     controller: ControllerPlan
     estates: Mapping[str, EstatePlan] = field(default_factory=dict)
     """By the name of the manager."""
+    entities: Mapping[str, ControllerPlan] = field(default_factory=dict)
+    """Likewise, of vendors' own controllers."""
 
 
 def preview(
     state: State,
     controller: ControllerDriver,
     estates: Mapping[str, Estate],
+    entities: Mapping[str, EntityDriver] | None = None,
     *,
     wishes: Wishes,
     now_seconds: int,
 ) -> Preview:
-    """The first full round on `state`, where the managers report `estates`.
+    """The first full round on `state`, where the managers report `estates`; `entities` are asked.
 
     Raises:
-        UnreachableError: the controller does not answer.
+        UnreachableError: the controller does not answer, or one of the entities.
     """
     state = replace(state, hosts={name: state.hosts.get(name, HostState()) for name in state.site.hosts})
     for estate in estates.values():
@@ -52,6 +57,11 @@ def preview(
         estates={
             manager: estate_plan(wanted_of(after, estate, wishes), estate)
             for manager, estate in estates.items()
+        },
+        entities={
+            manager: driver.plan(wish)
+            for manager, driver in (entities or {}).items()
+            if (wish := wish_of(after, manager)) is not None
         },
     )
 
