@@ -19,8 +19,8 @@ from anyvisor.model.estate import Estate, Health
 from anyvisor.model.host import Host
 from anyvisor.model.names import HostName, ObjectKey
 from anyvisor.model.site import Controller, Manager, Site
-from anyvisor.model.state import Beat, State, Telemetry
-from anyvisor.ovsdb.beats import BeatStore
+from anyvisor.model.state import State, Telemetry
+from anyvisor.ovsdb.lazy import LazyBeats, LazyReadings
 from anyvisor.ovsdb.server import ensure_server
 from anyvisor.ovsdb.store import OvsdbStore
 from anyvisor.ovsdb.telemetry import TelemetryStore
@@ -259,47 +259,6 @@ def _nsx(manager: Manager, store: OvsdbStore) -> Attendant[Polled]:
         say(store, manager.name, findings.failed(MANAGER, error))
 
     return Attendant(manager.name, connect, serve, close=close, failed=failed)
-
-
-class LazyReadings:
-    """The telemetry database, connected to when there is something to write."""
-
-    def __init__(self, remote: str) -> None:
-        self._remote = remote
-        self._store: TelemetryStore | None = None
-
-    def __call__(self) -> TelemetryStore:
-        """The store; raises UnreachableError while it does not answer."""
-        if self._store is None:
-            store = TelemetryStore(self._remote)
-            store.start()
-            self._store = store
-        return self._store
-
-    def close(self) -> None:
-        """End the connection."""
-        if self._store is not None:
-            self._store.close()
-            self._store = None
-
-
-class LazyBeats:
-    """The signs of life in the telemetry database, connected to at the first question."""
-
-    def __init__(self, remote: str) -> None:
-        self._remote = remote
-        self._parts = ExitStack()
-        self._store: BeatStore | None = None
-
-    def __call__(self) -> tuple[Beat, ...]:
-        """The last one of each appliance; raises UnreachableError while the database does not answer."""
-        if self._store is None:
-            self._store = self._parts.enter_context(BeatStore(self._remote))
-        return self._store.read()
-
-    def close(self) -> None:
-        """End the connection."""
-        self._parts.close()
 
 
 def appliance_wishes(state: State, hosts: Iterable[HostName]) -> dict[str, ApplianceWish]:

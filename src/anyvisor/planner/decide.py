@@ -25,6 +25,7 @@ from anyvisor.planner.addresses import AddressPool, addresses_of
 from anyvisor.planner.allocate import NATIVE_SCOPE, REST_SECONDS, TagPool, physical_scope, release, take
 from anyvisor.planner.availability import missing
 from anyvisor.planner.choose import choose
+from anyvisor.planner.entity import kept_somewhere
 from anyvisor.planner.fleet import Fleet
 from anyvisor.planner.inner import FIRST_TAG, LAST_TAG, InnerPlace, inner_place
 from anyvisor.planner.logical import first_address, kind_of_port
@@ -354,6 +355,8 @@ class Decider:
             return _not_ready(
                 "DriverMissing", f"the driver for {scheme} on {host.hypervisor} is not part of this release"
             )
+        if scheme is Scheme.VENDOR and not kept_somewhere(host, self._fleet.site):
+            return _not_ready("NoEntity", f"NSX owns the networks of {host.name}: name it under `managers`")
         return None
 
     def _gone(self, name: PortName, decided: Decided) -> None:

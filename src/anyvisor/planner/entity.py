@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.entity import EntityWish
 from anyvisor.model.estate import Estate, Group
+from anyvisor.model.host import Host
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.logical import LogicalGroup, LogicalNetwork, LogicalPort, Segment
 from anyvisor.model.names import GroupName, HostName, NetworkName, PortName
@@ -17,6 +18,8 @@ from anyvisor.model.site import Manager, Site
 from anyvisor.model.state import State
 from anyvisor.planner.facts import traits
 
+NSX = "nsx"
+"""The driver of managers that are a vendor's own controller."""
 ETHERNET_MTU = 1500
 _NETWORK = "network/"
 
@@ -41,13 +44,26 @@ def kept_by(manager: Manager, site: Site) -> frozenset[HostName]:
     """The hosts whose networks that NSX owns: of the vCenter that it switches, and those that only the site file names
     where there is no other NSX.
     """
-    alone = sum(each.driver == manager.driver for each in site.managers.values()) == 1
-    return frozenset(
-        name
-        for name, host in site.hosts.items()
-        if traits.owned_by_nsx(host)
-        and (alone if manager.vcenter is None or host.manager is None else host.manager == manager.vcenter)
+    alone = len(_entities(site)) == 1
+    return frozenset(name for name, host in site.hosts.items() if _keeps(manager, host, alone=alone))
+
+
+def kept_somewhere(host: Host, site: Site) -> bool:
+    """Whether a manager of the site has the networks of that host. A plain vCenter keeps its own."""
+    entities = _entities(site)
+    return not traits.owned_by_nsx(host) or any(
+        _keeps(each, host, alone=len(entities) == 1) for each in entities
     )
+
+
+def _entities(site: Site) -> tuple[Manager, ...]:
+    return tuple(each for each in site.managers.values() if each.driver == NSX)
+
+
+def _keeps(manager: Manager, host: Host, *, alone: bool) -> bool:
+    if not traits.owned_by_nsx(host):
+        return False
+    return alone if manager.vcenter is None or host.manager is None else host.manager == manager.vcenter
 
 
 def entity_wish(state: State, hosts: Collection[HostName]) -> EntityWish:

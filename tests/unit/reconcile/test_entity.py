@@ -178,3 +178,10 @@ def test_a_host_of_another_vcenter_is_not_this_ones(world):
     world.run()
 
     assert {port.chassis for port in world.entity.held.ports.values()} == {("esx1",)}
+
+
+def test_without_an_nsx_among_the_managers_its_hosts_ports_say_what_is_missing(world):
+    world.store.write_site(replace(world.store.snapshot().site, managers={}))
+    world.run(1)
+
+    assert {world.ready(vm) for vm in VMS} == {"NoEntity"}
