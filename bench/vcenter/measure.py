@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TypeAlias
 
+from anyvisor.model.names import PortName
 from bench.change import Operation, delete, insert
 from bench.vcenter.gauge import Cost, cost, memory, middle
 from bench.vcenter.inventory import Size, port
@@ -125,16 +126,18 @@ def _change(world: World, found: Figures, changes: int, say: Say, yardstick: Wor
 
 
 def _life(world: World, number: int) -> dict[str, Cost]:
-    """VM `number` moves to the next host and its card is taken out by hand; a port comes and goes."""
+    """VM `number` moves between the first two hosts and its card is taken out by hand; a port comes and goes."""
     vm, spare = f"vm{number:05}", f"spare{number:02}"
     first, second, *_ = world.size.host_names
+    place = world.store.snapshot().attachments[PortName(vm)].host
+    target = second if place == first else first
     row: list[str] = []
 
     def comes() -> None:
         row[:] = _send(world, insert(port(spare, 0, first, world.macs[spare])), mac=world.macs[spare])
 
     return {
-        "a VM migrates": _cost_of(world, lambda: world.control.vm(vm, move_to=second)),
+        "a VM migrates": _cost_of(world, lambda: world.control.vm(vm, move_to=target)),
         "a card is put elsewhere": _cost_of(world, lambda: world.displace(vm)),
         "one port more": _cost_of(world, comes),
         "one port less": _cost_of(world, lambda: _send(world, delete(row))),
