@@ -16,7 +16,6 @@ from typing import Any
 from bench.vcenter.world import World
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """Seconds on the clock until the last thing was done; CPU of anyvisord and of the server of its database."""

@@ -148,9 +148,7 @@ def _network(number: int) -> Network:
 
 
 def _host(number: int, name: HostName) -> Host:
-    switch = NativeSwitch(
-        name=SwitchName(_SWITCH), kind=SwitchKind.VDS, version="7.0.0", uplinks=("vmnic0",)
-    )
+    switch = NativeSwitch(name=SwitchName(_SWITCH), kind=SwitchKind.VDS, version="7.0.0", uplinks=("vmnic0",))
     return Host(
         name=name,
         hypervisor=Hypervisor.ESXI,

@@ -73,7 +73,9 @@ class World:
         folder = Path(tempfile.mkdtemp(prefix="vc-"))
         self._parts.callback(shutil.rmtree, folder, ignore_errors=True)
         self.vcenter = enter(
-            program.start(program.Place(folder=folder), inventory(self.size), patience_seconds=PATIENCE_SECONDS)
+            program.start(
+                program.Place(folder=folder), inventory(self.size), patience_seconds=PATIENCE_SECONDS
+            )
         )
         self.control = self.vcenter.control
         self.control.set(vmotion_seconds=0.0)
