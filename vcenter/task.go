@@ -10,7 +10,10 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-const recentTasks = 10 // an entity's recentTask has the running ones and the last few that ended
+const (
+	recentTasks = 10               // an entity's recentTask has the running ones and the last few that ended
+	tasksKept   = 10 * time.Minute // so long one can still be asked for; clients read many of one entity together
+)
 
 // operation is a task in the making: who asked for it, and what ends it early.
 type operation struct {
@@ -73,11 +76,20 @@ func (w *world) remember(entity, task ref) {
 			i++
 			continue
 		}
-		simulator.Map.Remove(recent[i])
+		w.retire(recent[i])
 		recent = append(recent[:i], recent[i+1:]...)
 	}
 	e.Entity().RecentTask = recent
 	w.touch(entity)
+}
+
+// retire removes a task in a while, whatever recentTask lists.
+func (w *world) retire(task ref) {
+	time.AfterFunc(tasksKept, func() {
+		w.lock()
+		defer w.unlock()
+		simulator.Map.Remove(task)
+	})
 }
 
 // finish ends the task, well or not.

@@ -25,7 +25,7 @@ from anyvisor.model.site import Site
 from anyvisor.model.state import State
 from anyvisor.ovsdb.store import OvsdbStore
 from anyvisor.planner import paper
-from anyvisor.planner.estate import EstatePlan
+from anyvisor.planner.proposal import EstatePlan
 from anyvisor.reconcile.readiness import Readiness, readiness
 from anyvisor.settings import Settings
 from anyvisor.wiring import Works

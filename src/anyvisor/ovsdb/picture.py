@@ -11,11 +11,11 @@ from uuid import UUID
 
 from anyvisor.errors import TerminalError
 from anyvisor.model.names import HostName, ObjectKey, PortName
+from anyvisor.model.parts import Part
 from anyvisor.model.site import Site
 from anyvisor.model.state import State
 from anyvisor.ovsdb import cells, columns, intent_rows, state_rows
 from anyvisor.ovsdb.replica import Replica, Row, RowEvent
-from anyvisor.ovsdb.store_parts import Part
 from anyvisor.planner.moves import with_move
 
 RowKey = tuple[Any, ...]

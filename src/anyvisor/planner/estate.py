@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import (
@@ -41,14 +41,22 @@ from anyvisor.planner.inner import (
     port_key,
     trunk_name,
 )
-from anyvisor.planner.leftovers import leftovers
-from anyvisor.planner.silence import within_reach
+from anyvisor.planner.leftovers import NETWORK, leftovers
+from anyvisor.planner.proposal import (
+    EstatePlan,
+    Frame,
+    Place,
+    Proposal,
+    assembled,
+    by_place,
+    place_of,
+    wire_of,
+)
 from anyvisor.planner.unused import unused_switches
 
 TRUNK = "trunk"
-_Identity: TypeAlias = tuple[str, str, str]
-"""Switch, host (empty on a distributed switch) and name of a group."""
 _TOO_OLD_TO_LEARN = (6, 6, 0)
+_NOT_SHOWN = "the manager does not show this host; what is plugged there stays as it is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,17 +78,6 @@ class Wanted:
     """Keys of groups of attachments on hosts that the manager does not show now: nobody touches those."""
     missing: tuple[HostName, ...] = ()
     """Hosts of the site that should be the manager's, and that it does not show."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EstatePlan:
-    """Steps, the card of each port, and what is wrong, by port or host."""
-
-    steps: tuple[EstateStep, ...] = ()
-    cards: Mapping[PortName, CardId] = field(default_factory=dict)
-    plugged: Mapping[PortName, CardId] = field(default_factory=dict)
-    """Those that are where they belong already."""
-    problems: Mapping[str, str] = field(default_factory=dict)
 
 
 class Sought(NamedTuple):
@@ -109,6 +106,25 @@ def cards_by_port(
 
 def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:
     """The steps that lead from the estate as it is to what is wanted; none once it is so."""
+    return assembled(framed(wanted, estate), proposed(wanted, estate), estate)
+
+
+def framed(wanted: Wanted, estate: Estate) -> Frame:
+    """The part of the plan that is about hosts."""
+    return Frame(
+        switches=tuple(_switch_steps(wanted, estate)),
+        appliances=tuple(appliance_steps(_keeping(wanted), estate)),
+        unused=tuple(
+            unused_switches(
+                {p.switch for p in _places(wanted).values()}, wanted.hosts, wanted.missing, estate
+            )
+        ),
+        problems=dict.fromkeys(wanted.missing, _NOT_SHOWN),
+    )
+
+
+def proposed(wanted: Wanted, estate: Estate) -> Proposal:
+    """The part of the plan that is about vNICs."""
     cards = cards_by_port(wanted.attachments.values(), wanted.vms, estate)
     problems: dict[str, str] = {}
     groups = dict(_groups(wanted, estate, problems))
@@ -121,36 +137,30 @@ def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:
     for port, card in cards.items():
         if port in groups and port not in plugs:
             problems[port] = f"its vNIC ({card.vm}) cannot be wired: {card.problem}"
-    for host in wanted.missing:
-        problems[host] = "the manager does not show this host; what is plugged there stays as it is"
     problems |= _strangers(groups, plugs, wanted, estate)
     making, usable = _group_steps(groups.values(), wanted, estate)
-    steps = (
-        *_switch_steps(wanted, estate),
-        *making,
-        *appliance_steps(_keeping(wanted), estate),
-        *(
-            Plugin(card=card, switch=groups[port].switch, group=groups[port].name)
-            for port, card in sorted(plugs.items())
-            if port in wanted.ready and port not in plugged and _identity(groups[port]) in usable
-        ),
-        *_leaving(groups, plugs, wanted, estate),
-        *leftovers(
-            (group for group in groups.values() if group.key not in wanted.elsewhere),
-            frozenset(plugs.values()),
-            frozenset(a.mac for a in wanted.attachments.values()),
-            estate,
-        ),
-        *unused_switches({p.switch for p in _places(wanted).values()}, wanted.hosts, wanted.missing, estate),
-    )
-    steps, silent = within_reach(steps, estate)
-    problems.update(silent)
-    return EstatePlan(
-        steps=steps,
+    return Proposal(
         cards={port: card.id for port, card in cards.items()},
         plugged=plugged,
         problems=problems,
+        making=making,
+        plugging={
+            port: Plugin(card=card, switch=groups[port].switch, group=groups[port].name)
+            for port, card in plugs.items()
+            if port in wanted.ready and port not in plugged and place_of(groups[port]) in usable
+        },
+        leaving={place: steps for place, steps in _leaving(groups, plugs, wanted, estate) if steps},
     )
+
+
+def groups_by_port(wanted: Wanted, estate: Estate) -> dict[PortName, Group]:
+    """The group that each vNIC belongs into, where it has one."""
+    return dict(_groups(wanted, estate, {}))
+
+
+def trunks(wanted: Wanted, estate: Estate) -> tuple[Group, ...]:
+    """The trunk groups of the hosts that have appliances."""
+    return tuple(_trunks(wanted, estate))
 
 
 def released(
@@ -178,16 +188,19 @@ def _strangers(
     groups: Mapping[PortName, Group], plugs: Mapping[PortName, CardId], wanted: Wanted, estate: Estate
 ) -> dict[str, str]:
     """Cards that somebody else has put where one vNIC alone belongs, or into a trunk (a clone keeps its place)."""
-    own = {_identity(group): plugs.get(port) for port, group in groups.items() if group.key == port_key(port)}
-    own |= {_identity(trunk): None for trunk in _trunks(wanted, estate)}
+    own = {place_of(group): plugs.get(port) for port, group in groups.items() if group.key == port_key(port)}
+    own |= {place_of(trunk): None for trunk in _trunks(wanted, estate)}
     ours = {appliance.instance for appliance in estate.appliances.values()}
     found: dict[str, str] = {}
+    strange: dict[str, CardId] = {}
     for card in estate.cards.values():
         if card.backing is None or card.id.vm in ours:
             continue
         places = [(card.backing.switch, host, card.backing.group) for host in ("", card.host)]
         place = next((place for place in places if place in own), None)
-        if place is not None and own[place] != card.id:
+        # Of several of one VM the last is named, in whatever order they are shown.
+        if place is not None and own[place] != card.id and strange.get(card.vm, card.id) <= card.id:
+            strange[card.vm] = card.id
             found[card.vm] = (
                 f"its card {card.id.card} is in {card.backing.group}, where it does not belong: take it out"
             )
@@ -306,36 +319,29 @@ def _learns(version: str) -> bool:
 
 def _group_steps(
     groups: Iterable[Group], wanted: Wanted, estate: Estate
-) -> tuple[tuple[EstateStep, ...], frozenset[_Identity]]:
+) -> tuple[dict[Place, EstateStep], frozenset[Place]]:
     """What is made or changed, and which groups may be plugged into afterwards.
 
     A group never changes its VLAN: it goes, and comes anew. One whose VLAN another group has still waits for that one.
     """
     wanted_groups = tuple(groups)
     made = (group for group in wanted_groups if not group.entity)
-    listed = {_identity(group): group for group in (*_trunks(wanted, estate), *made)}
-    there = {_identity(group): group for group in estate.groups.values() if not group.entity}
-    held = {_wire(group): identity for identity, group in there.items()}
+    listed = {place_of(group): group for group in (*_trunks(wanted, estate), *made)}
+    there = {place_of(group): group for group in estate.groups.values() if not group.entity}
+    held = {wire_of(group): identity for identity, group in sorted(there.items(), key=by_place)}
     free = {
         identity: group
         for identity, group in listed.items()
-        if held.get(_wire(group), identity) == identity and _same_wire(group, there.get(identity))
+        if held.get(wire_of(group), identity) == identity and _same_wire(group, there.get(identity))
     }
-    steps = tuple(MakeGroup(group=group) for i, group in sorted(free.items()) if there.get(i) != group)
-    return steps, frozenset(free) | {_identity(group) for group in wanted_groups if group.entity}
+    steps: dict[Place, EstateStep] = {
+        identity: MakeGroup(group=group) for identity, group in free.items() if there.get(identity) != group
+    }
+    return steps, frozenset(free) | {place_of(group) for group in wanted_groups if group.entity}
 
 
 def _same_wire(group: Group, there: Group | None) -> bool:
-    return there is None or _wire(there) == _wire(group)
-
-
-def _wire(group: Group) -> tuple[str, str, int | None]:
-    """What no two groups may have in common; of trunks there is one per switch and host anyway."""
-    return (group.switch, group.host or "", group.vlan)
-
-
-def _identity(group: Group) -> _Identity:
-    return (group.switch, group.host or "", group.name)
+    return there is None or wire_of(there) == wire_of(group)
 
 
 # --- what goes --------------------------------------------------------------------------------------------------------
@@ -343,28 +349,36 @@ def _identity(group: Group) -> _Identity:
 
 def _leaving(
     groups: Mapping[PortName, Group], plugs: Mapping[PortName, CardId], wanted: Wanted, estate: Estate
-) -> Iterator[EstateStep]:
+) -> Iterator[tuple[Place, tuple[EstateStep, ...]]]:
     """Cards in groups that nobody wants any more go back; a group goes once the picture shows it empty."""
-    kept = {_identity(group): group for group in (*_trunks(wanted, estate), *groups.values())}
+    kept = {place_of(group): group for group in (*_trunks(wanted, estate), *groups.values())}
     surplus = {
         identity: group
         for group in estate.groups.values()
         if group.key not in wanted.elsewhere
-        and ((identity := _identity(group)) not in kept or _wire(kept[identity]) != _wire(group))
+        and ((identity := place_of(group)) not in kept or wire_of(kept[identity]) != wire_of(group))
     }
     ours = {appliance.instance for appliance in estate.appliances.values() if appliance.instance}
     # One that has another place by now is moved there, not back, as soon as that is ready.
-    going = {card for port, card in plugs.items() if _identity(groups[port]) not in surplus}
+    going = {card for port, card in plugs.items() if place_of(groups[port]) not in surplus}
     inside: defaultdict[tuple[str, str, str], list[Card]] = defaultdict(list)
     for card in estate.cards.values():
         if card.backing is not None:
             inside[card.backing.switch, "", card.backing.group].append(card)
-    for (switch, host, name), group in sorted(surplus.items()):
+    for place, group in surplus.items():
+        switch, host, name = place
         here = [c for c in inside.get((switch, "", name), ()) if not host or c.host == host]
-        yield from (
+        steps: list[EstateStep] = [
             Giveback(card=card.id)
-            for card in here
+            for card in sorted(here, key=lambda card: card.id)
             if card.id not in going and card.id.vm not in ours and not card.homeless
-        )
+        ]
         if not here and not group.entity:
-            yield DropGroup(switch=group.switch, name=name, host=group.host)
+            steps.append(DropGroup(switch=group.switch, name=name, host=group.host))
+        yield place, tuple(steps)
+    macs = frozenset(a.mac for a in wanted.attachments.values())
+    for place, group in kept.items():
+        if group.key.startswith(NETWORK) and group.key not in wanted.elsewhere and place not in surplus:
+            switch, host, name = place
+            here = [c for c in inside.get((switch, "", name), ()) if not host or c.host == host]
+            yield place, tuple(leftovers(here, going, macs))

@@ -8,26 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from anyvisor.model.estate import CardId, Estate, Giveback, Group
+from anyvisor.model.estate import Card, CardId, Giveback
 from anyvisor.model.names import Mac
 
 NETWORK = "network/"
+"""Begins the key of a group of a whole network."""
 
 
-def leftovers(
-    kept: Iterable[Group], plugs: Collection[CardId], macs: Collection[Mac], estate: Estate
-) -> Iterator[Giveback]:
-    """The steps that give them back. `plugs` are the cards of ports; a card with the MAC of a port (`macs`) is left in
-    peace, though it may not be clear which of several it is. What an operator plugged in himself is his.
+def leftovers(here: Iterable[Card], wanted: Collection[CardId], macs: Collection[Mac]) -> Iterator[Giveback]:
+    """The steps that give them back. `here` are the cards in the group, `wanted` those of ports. A card with the MAC of
+    a port is left in peace, though it may not be clear which of several it is. What an operator plugged in is his.
     """
-    shared = {
-        (group.switch, group.name, group.host): group for group in kept if group.key.startswith(NETWORK)
-    }
-    if not shared:
-        return
-    for card in sorted(estate.cards.values(), key=lambda card: card.id):
-        place = card.backing
-        if place is None or not card.taken or card.homeless or card.id in plugs or card.mac in macs:
-            continue
-        if any((place.switch, place.group, host) in shared for host in (None, card.host)):
+    for card in sorted(here, key=lambda card: card.id):
+        if card.taken and not card.homeless and card.id not in wanted and card.mac not in macs:
             yield Giveback(card=card.id)

@@ -24,7 +24,6 @@ from anyvisor.planner.allocate import release
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
 from anyvisor.planner.capacity import alarms, capacities
 from anyvisor.planner.estate import (
-    EstatePlan,
     Sought,
     Wanted,
     cards_by_port,
@@ -36,6 +35,7 @@ from anyvisor.planner.found import in_use, news
 from anyvisor.planner.inner import inner_place, port_key
 from anyvisor.planner.moves import placed
 from anyvisor.planner.placement import site_in_place
+from anyvisor.planner.proposal import EstatePlan
 from anyvisor.reconcile import findings
 from anyvisor.reconcile.looked import Looked
 from anyvisor.reconcile.notices import COUNTED, MANAGER, say

@@ -11,8 +11,9 @@ from anyvisor.contracts.entity import EntityDriver
 from anyvisor.model.estate import Estate
 from anyvisor.model.state import HostState, State
 from anyvisor.planner.decide import Decided, Decider
-from anyvisor.planner.estate import EstatePlan, estate_plan
+from anyvisor.planner.estate import estate_plan
 from anyvisor.planner.fleet import Fleet
+from anyvisor.planner.proposal import EstatePlan
 from anyvisor.reconcile.engine import compiled, every_key
 from anyvisor.reconcile.entity import wish_of
 from anyvisor.reconcile.estate import Wishes, moved, wanted_of

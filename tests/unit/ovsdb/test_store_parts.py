@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyvisor.ovsdb.store_parts import Part
+from anyvisor.model.parts import Part
 
 steps = st.lists(
     st.tuples(st.sampled_from(["put", "remove", "snapshot"]), st.integers(0, 40), st.integers()), max_size=60
