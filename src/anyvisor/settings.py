@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from anyvisor.errors import Fault, InputError
+from anyvisor.model.tls import KEYS, TlsFiles
 
 CONFIG = Path("/etc/anyvisor/anyvisor.toml")
 PREFIX = "ANYVISOR_"
@@ -27,6 +28,15 @@ class Settings:
     telemetry: str = ""
     listen: str = ""
     """Extra remotes for our own server, separated by spaces, e.g. ``ptcp:6640:192.0.2.1`` or ``pssl:6640``."""
+    private_key: str = ""
+    certificate: str = ""
+    ca_certificate: str = ""
+    """PEM files for ``ssl:`` remotes, and for ``pssl:`` ones of our own server: all three, or none."""
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The three of them; None where none is set."""
+        return tls_files({key: getattr(self, key) for key in KEYS})
 
 
 def default_state_dir(environment: Mapping[str, str], *, root: bool) -> str:
@@ -54,9 +64,25 @@ def load(
         if value := environment.get(PREFIX + name.upper()):
             values[name] = value
     values.update({name: value for name, value in flags.items() if value})
+    faults += half_given(values)
     if faults:
         raise InputError(faults)
     return Settings(**values)
+
+
+def half_given(values: Mapping[str, object]) -> list[Fault]:
+    """The faults of settings that name some of the TLS files and not all."""
+    missing = [key for key in KEYS if not values.get(key)]
+    if not missing or len(missing) == len(KEYS):
+        return []
+    return [Fault(key, f"is missing: TLS needs {', '.join(KEYS)} together") for key in missing]
+
+
+def tls_files(values: Mapping[str, str]) -> TlsFiles | None:
+    """The TLS files of complete settings, with absolute paths: the daemons that read them work elsewhere."""
+    if not values["private_key"]:
+        return None
+    return TlsFiles(**{key: str(Path(values[key]).absolute()) for key in KEYS})
 
 
 def _from_file(config: Path | None, faults: list[Fault]) -> dict[str, str]:

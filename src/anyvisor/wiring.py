@@ -24,6 +24,7 @@ from anyvisor.ovsdb.lazy import LazyBeats, LazyReadings
 from anyvisor.ovsdb.server import ensure_server
 from anyvisor.ovsdb.store import OvsdbStore
 from anyvisor.ovsdb.telemetry import TelemetryStore
+from anyvisor.ovsdb.tls import use_tls
 from anyvisor.planner import seats
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
 from anyvisor.planner.found import completed, reported_by
@@ -63,10 +64,19 @@ def telemetry_of(settings: Settings) -> str:
     return settings.telemetry or database_of(settings)
 
 
+def secure(settings: Settings) -> None:
+    """Give all ``ssl:`` connections of this process the files that the settings name.
+
+    Raises:
+        TerminalError: a file cannot be used, or others can read the key.
+    """
+    use_tls(settings.tls)
+
+
 def ensure_database(settings: Settings) -> None:
     """Start our own ovsdb-server where no database is named; it outlives us, as packets need no anyvisor process."""
     if not settings.database:
-        ensure_server(Path(settings.state_dir), listen=tuple(settings.listen.split()))
+        ensure_server(Path(settings.state_dir), listen=tuple(settings.listen.split()), tls=settings.tls)
 
 
 def database_exists(settings: Settings) -> bool:

@@ -32,6 +32,7 @@ from anyvisor.netlink.echo import Echo, device_mtu
 from anyvisor.netlink.host import HostNetwork
 from anyvisor.netlink.surroundings import Surroundings
 from anyvisor.ovsdb.store import OvsdbStore
+from anyvisor.ovsdb.tls import use_tls
 from anyvisor.planner.seats import FIRST, chassis_name
 from anyvisor.reconcile.carrying import Carrying
 from anyvisor.reconcile.chassis import ChassisReconciler, Ways
@@ -59,7 +60,12 @@ def run(settings: AgentSettings) -> None:
 
 
 def serve(settings: AgentSettings, loop: AgentLoop) -> None:
-    """The same for a caller that has its own way to stop `loop`."""
+    """The same for a caller that has its own way to stop `loop`.
+
+    Raises:
+        TerminalError: a TLS file cannot be used.
+    """
+    use_tls(settings.tls)
     store = OvsdbStore(settings.database, host=settings.host)
     with ExitStack() as parts:
         parts.callback(store.close)
@@ -111,6 +117,7 @@ def assembled(settings: AgentSettings, store: Store, wake: Callable[[], None]) -
             hypervisor=hypervisor,
             surroundings=surroundings,
             datapath=settings.ovn_bridge_datapath,
+            tls=settings.tls,
         )
         grounds = Grounds(
             switch=switch,

@@ -14,6 +14,8 @@ from typing import Any
 
 from anyvisor.errors import Fault, InputError
 from anyvisor.model.names import HostName
+from anyvisor.model.tls import KEYS, TlsFiles
+from anyvisor.settings import half_given, tls_files
 
 DEFAULT_FILE = Path("/etc/anyvisor/anyvisor.toml")
 PREFIX = "ANYVISOR_"
@@ -56,11 +58,20 @@ class AgentSettings:
     """The physical network that the uplink is cabled to, as networks name it; empty: it carries tunnels alone."""
     appliance_tunnel_ip: str = ""
     """Empty: the address from which the controller is reached."""
+    private_key: str = ""
+    certificate: str = ""
+    ca_certificate: str = ""
+    """PEM files for ``ssl:`` remotes, of the agent and (in Open vSwitch's own settings) of ovn-controller."""
     state_dir: Path = Path("/var/lib/anyvisor")
     probe_seconds: float = 300.0
     """How often the underlay is probed whether it carries what tunnels need, beside every change of peers."""
     patience_seconds: float = 20.0
     """How long a conversion waits at each step for the host to be whole again before it is undone."""
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The three TLS files; None where none is set."""
+        return tls_files({key: getattr(self, key) for key in KEYS})
 
 
 def load(
@@ -96,6 +107,7 @@ def load(
                 "database", "is missing: the OVSDB remote of the Anyvisor database, e.g. ssl:db.example:6640"
             )
         )
+    faults += half_given(values)
     if faults:
         raise InputError(sorted(faults))
     return AgentSettings(**values)
@@ -188,6 +200,9 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "appliance_bridge": _text,
     "appliance_physical": _text,
     "appliance_tunnel_ip": _text,
+    "private_key": _text,
+    "certificate": _text,
+    "ca_certificate": _text,
     "state_dir": lambda value: Path(_text(value)),
     "probe_seconds": _seconds,
     "patience_seconds": _seconds,

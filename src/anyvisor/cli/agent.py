@@ -30,5 +30,7 @@ def agent(
     given = context.find_root().obj or {}
     if not given.get("verbose"):
         logging.getLogger().setLevel(logging.INFO)
-    flags = {"host": host, "database": database or given.get("database"), "ovs": ovs}
+    flags = {**given.get("flags", {}), "host": host, "ovs": ovs}
+    if database is not None:
+        flags["database"] = database
     run(agent_settings.load(config or given.get("config"), flags))

@@ -36,9 +36,14 @@ _INTERRUPTED = 130
     metavar="REMOTE",
     help="The Anyvisor database, e.g. unix:/run/anyvisor/db.sock or ssl:db.example:6640",
 )
+@click.option("--private-key", metavar="FILE", help="Our key for ssl: remotes, in PEM form.")
+@click.option("--certificate", metavar="FILE", help="The certificate that goes with it.")
+@click.option(
+    "--ca-certificate", metavar="FILE", help="The authority that signed the databases' certificates."
+)
 @click.option("-v", "--verbose", count=True, help="Log what is done; twice for every detail.")
 @click.pass_context
-def cli(context: click.Context, config: Path | None, database: str | None, verbose: int) -> None:
+def cli(context: click.Context, /, config: Path | None, verbose: int, **flags: str | None) -> None:
     """One SDN over any hypervisor.
 
     \b
@@ -52,7 +57,7 @@ def cli(context: click.Context, config: Path | None, database: str | None, verbo
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    context.obj = {"config": config, "database": database, "verbose": verbose}
+    context.obj = {"config": config, "verbose": verbose, "flags": flags}
 
 
 for command in (plan, apply, view, explain, lab, serve, agent, appliance):

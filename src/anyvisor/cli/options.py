@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from anyvisor import settings
+from anyvisor import settings, wiring
 from anyvisor.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,9 +37,16 @@ def json_option(command: F) -> F:
 
 
 def settings_of(context: click.Context) -> Settings:
-    """What the file, the environment and the global flags say. Raises InputError."""
+    """What the file, the environment and the global flags say; ``ssl:`` remotes work from here on.
+
+    Raises:
+        InputError: with every mistake there is.
+        TerminalError: a TLS file cannot be used.
+    """
     given: dict[str, Any] = context.find_root().obj or {}
-    return settings.load(given.get("config"), {"database": given.get("database")})
+    loaded = settings.load(given.get("config"), given.get("flags", {}))
+    wiring.secure(loaded)
+    return loaded
 
 
 def print_json(document: object) -> None:

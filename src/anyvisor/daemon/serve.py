@@ -33,6 +33,7 @@ class Daemon:
         """Run until `stop` or a signal."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
+        wiring.secure(self._settings)
         wiring.ensure_database(self._settings)
         while not self._stopping.is_set():
             try:

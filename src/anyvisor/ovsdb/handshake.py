@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asking a database server for a schema, and TLS files: what comes before a replica."""
+"""Asking a database server for a schema: what comes before a replica."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import ovs.jsonrpc
@@ -13,21 +12,20 @@ import ovs.stream
 from ovs.db.idl import SchemaHelper
 
 from anyvisor.errors import TerminalError, UnreachableError
+from anyvisor.ovsdb import tls
 from anyvisor.ovsdb.poller import Waiter
 
 BACKOFF_MS = (1000, 1000)
 """First and longest pause between attempts to connect. The eight seconds that `ovs` goes up to would keep a client
 away from a cluster long after it has a leader again."""
 
+_TLS_HINT = (
+    "each side's ca_certificate must be the authority that signed the other side's certificate; "
+    "openssl verify -CAfile CA CERTIFICATE tells"
+)
+
 Session: TypeAlias = Any
 SchemaChoice: TypeAlias = Any
-
-
-def use_tls(*, private_key: Path, certificate: Path, ca_certificate: Path) -> None:
-    """Set the key and certificates for all ``ssl:`` remotes of this process (`ovs` keeps them per process)."""
-    ovs.stream.Stream.ssl_set_private_key_file(str(private_key))
-    ovs.stream.Stream.ssl_set_certificate_file(str(certificate))
-    ovs.stream.Stream.ssl_set_ca_cert_file(str(ca_certificate))
 
 
 def split_remotes(remote: str) -> list[str]:
@@ -51,9 +49,11 @@ def fetch_schema(remote: str, database: str, timeout_seconds: float) -> dict[str
 
     Raises:
         UnreachableError: none of them answered in time.
-        TerminalError: the only one there is answered that it has no such database.
+        TerminalError: the only one there is answered that it has no such database; or TLS cannot be had with any.
     """
     remotes = split_remotes(remote)
+    tls.refuse_without_files(remotes)
+    tls.forget(remotes)
     session = ovs.jsonrpc.Session.open_multiple(remotes)
     session.reconnect.set_backoff(*BACKOFF_MS)
     try:
@@ -80,8 +80,17 @@ def _ask(session: Session, remotes: list[str], database: str, deadline: float) -
             if len(remotes) == 1:
                 raise TerminalError(f"{names}: {reason}", hint="is this the right socket or port?")
             session.force_reconnect()  # a member that has not joined its cluster yet; ask another
+        refused = tls.refusals(remotes)
+        if len([each for each in refused.values() if each.lasting]) == len(remotes):
+            raise TerminalError(_told(refused), hint=_TLS_HINT)
         _pause(session, deadline)
+    if refused := tls.refusals(remotes):
+        reason = f"{reason}; {_told(refused)}"
     raise UnreachableError(f"{names} does not answer: {reason}")
+
+
+def _told(refused: Mapping[str, tls.Refusal]) -> str:
+    return "; ".join(f"{remote}: {refused[remote].reason}" for remote in sorted(refused))
 
 
 def _pause(session: Session, deadline: float) -> None:

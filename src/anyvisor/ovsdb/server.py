@@ -21,7 +21,9 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from anyvisor.errors import TerminalError, UnreachableError
+from anyvisor.model.tls import TlsFiles
 from anyvisor.ovsdb.handshake import fetch_schema
+from anyvisor.ovsdb.tls import in_use
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +37,29 @@ _SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sb
 _TIMEOUT_SECONDS = 30.0
 
 
-def ensure_server(directory: Path, listen: Sequence[str] = ()) -> str:
+def ensure_server(directory: Path, listen: Sequence[str] = (), tls: TlsFiles | None = None) -> str:
     """Have both databases served from `directory`; returns the remote (a unix socket). Repeating it is no error.
 
     Missing database files are created; those with an older schema are converted, in place or online. `listen` are
-    further remotes (``ptcp:6640:192.0.2.1``, ``pssl:6640``), added to a server that runs already.
+    further remotes (``ptcp:6640:192.0.2.1``, ``pssl:6640``), added to a server that runs already. A server takes `tls`
+    at its start alone: for ``pssl:`` one that has others is started anew; its clients come back by themselves.
 
     Raises:
-        TerminalError: ovsdb-server is not installed, or a database was made by a newer anyvisor.
+        TerminalError: ovsdb-server is not installed, a database was made by a newer anyvisor, or `tls` is missing.
         UnreachableError: the server does not come up.
     """
     directory.mkdir(parents=True, exist_ok=True)
     remote = f"unix:{directory / SOCKET}"
     _check_length(directory / SOCKET)
+    secured = any(each.startswith("pssl:") for each in listen)
+    if secured and tls is None:
+        raise TerminalError(
+            "listen names pssl:, which needs TLS, and no private key is set",
+            hint="set private_key, certificate and ca_certificate",
+        )
     with _only_one(directory):
+        if secured and _started_with(directory) != tls_arguments(tls):
+            stop(directory)
         if running(directory):
             for database in SCHEMAS:
                 upgrade(remote, database)
@@ -57,8 +68,20 @@ def ensure_server(directory: Path, listen: Sequence[str] = ()) -> str:
             return remote
         for database in SCHEMAS:
             _prepare(directory / f"{database.lower()}.db", database)
-        _start(directory, listen)
+        _start(directory, listen, tls)
     return remote
+
+
+def tls_arguments(tls: TlsFiles | None) -> list[str]:
+    """As every program of Open vSwitch takes them; none without files."""
+    if tls is None:
+        return []
+    named = (
+        ("private-key", tls.private_key),
+        ("certificate", tls.certificate),
+        ("ca-cert", tls.ca_certificate),
+    )
+    return [f"--{option}={path}" for option, path in named]
 
 
 def running(directory: Path) -> bool:
@@ -97,7 +120,8 @@ def upgrade(remote: str, database: str = "Anyvisor", timeout_seconds: float = _T
     if not _older(database, there, f"{remote}: {database}"):
         return False
     with schema_file(database) as path:
-        _run("ovsdb-client", f"--timeout={timeout_seconds:.0f}", "convert", remote, str(path))
+        options = [f"--timeout={timeout_seconds:.0f}", *tls_arguments(in_use())]
+        _run("ovsdb-client", *options, "convert", remote, str(path))
     log.info("%s: converted %s from schema %s to %s", remote, database, there, schema_version(database))
     return True
 
@@ -144,7 +168,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 # --- the process ----------------------------------------------------------------------------------------------------
 
 
-def _start(directory: Path, listen: Sequence[str]) -> None:
+def _start(directory: Path, listen: Sequence[str], tls: TlsFiles | None) -> None:
     remotes = [f"--remote=punix:{directory / SOCKET}", *(f"--remote={each}" for each in listen)]
     databases = [str(directory / f"{database.lower()}.db") for database in SCHEMAS]
     _run(
@@ -155,6 +179,7 @@ def _start(directory: Path, listen: Sequence[str]) -> None:
         f"--pidfile={directory / _PIDFILE}",
         f"--log-file={directory / 'ovsdb-server.log'}",
         f"--unixctl={directory / _CONTROL}",
+        *tls_arguments(tls),
         *remotes,
         *databases,
         detached=True,
@@ -177,6 +202,17 @@ def _pid(directory: Path) -> int | None:
         except OSError:
             return int(pidfile.read())
     return None
+
+
+def _started_with(directory: Path) -> list[str]:
+    """The TLS arguments of the running server; none where none runs."""
+    pid = _pid(directory)
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes() if pid is not None else b""
+    except OSError:  # it has ended
+        return []
+    words = [os.fsdecode(word) for word in line.split(b"\0")]
+    return [word for word in words if word.startswith(("--private-key=", "--certificate=", "--ca-cert="))]
 
 
 def _control(directory: Path, *command: str) -> None:

@@ -14,6 +14,7 @@ from anyvisor.errors import ForeignObjectError
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import SwitchKind
 from anyvisor.model.names import HostName, Mac
+from anyvisor.model.tls import TlsFiles
 
 INTEGRATION_BRIDGE = "br-int"
 OWNER = "anyvisor:owner"
@@ -36,7 +37,9 @@ class ProviderBridge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chassis:
-    """What is wanted. `owner` is the installation's identity; `datapath` is ``system`` or ``netdev``."""
+    """What is wanted. `owner` is the installation's identity; `datapath` is ``system`` or ``netdev``. `tls` is for
+    ``ssl:`` remotes; None: not ours to say.
+    """
 
     host: HostName
     owner: str
@@ -45,6 +48,7 @@ class Chassis:
     bridges: tuple[ProviderBridge, ...] = ()
     datapath: str = "system"
     encapsulation: str = "geneve"
+    tls: TlsFiles | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +64,20 @@ class ObservedBridge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedTls:
+    """The files that Open vSwitch and ovn-controller use. `ours`: this installation named them."""
+
+    files: TlsFiles
+    ours: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedChassis:
     """What is there. `settings` are the database's top-level external_ids."""
 
     settings: Mapping[str, str] = field(default_factory=dict)
     bridges: Mapping[str, ObservedBridge] = field(default_factory=dict)
+    tls: ObservedTls | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +85,13 @@ class SetKeys:
     """Write top-level external_ids; None removes the key."""
 
     values: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTls:
+    """Name the files for ``ssl:`` remotes, where nobody else has."""
+
+    files: TlsFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +135,7 @@ class DropBridge:
     name: str
 
 
-ChassisStep = SetKeys | MakeBridge | SecureBridge | AddUplink | DropUplink | DropBridge
+ChassisStep = SetKeys | SetTls | MakeBridge | SecureBridge | AddUplink | DropUplink | DropBridge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +153,8 @@ def describe(step: ChassisStep) -> str:
             return "set " + ", ".join(
                 f"{k}={v}" if v is not None else f"no {k}" for k, v in sorted(values.items())
             )
+        case SetTls(files=files):
+            return f"use {files.private_key} and its certificate for ssl: remotes"
         case MakeBridge(name=name):
             return f"make bridge {name}"
         case SecureBridge(name=name):
@@ -198,6 +220,7 @@ def chassis_plan(
     ]
     values = _settings(desired, mapped, observed, problems)
     changed = {key: value for key, value in values.items() if observed.settings.get(key) != value}
+    steps.extend(_tls_steps(desired, observed, problems))
     # Last: ovn-controller must not see a mapping whose bridge is not there yet.
     if changed:
         steps.append(SetKeys(values=changed))
@@ -286,6 +309,26 @@ def _provider_steps(
     for uplink in bridge.uplinks:
         if there is None or uplink not in there.ports:
             yield AddUplink(bridge=bridge.name, device=uplink)
+
+
+def _tls_steps(desired: Chassis, observed: ObservedChassis, problems: list[str]) -> Iterator[ChassisStep]:
+    """Before the remote that needs them. Files that somebody else named serve others too: they stay."""
+    if not any(remote.startswith("ssl:") for remote in desired.remote.split(",")):
+        return
+    wanted, there = desired.tls, observed.tls
+    if wanted is None:
+        if there is None:
+            problems.append(
+                f"{desired.remote} needs TLS, and Open vSwitch was given no key: set private_key, certificate and "
+                "ca_certificate for the agent"
+            )
+    elif there is None or (there.ours and there.files != wanted):
+        yield SetTls(files=wanted)
+    elif there.files != wanted:
+        problems.append(
+            f"Open vSwitch has TLS files of somebody else ({there.files.private_key}), not {wanted.private_key}; "
+            "they stay until `ovs-vsctl del-ssl`"
+        )
 
 
 def _settings(

@@ -14,6 +14,7 @@ from anyvisor.model.attachment import Attachment
 from anyvisor.model.host import Host
 from anyvisor.model.names import PortName
 from anyvisor.model.state import State
+from anyvisor.model.tls import TlsFiles
 from anyvisor.planner.chassis import Chassis, ProviderBridge, chassis_plan, describe, provider_bridges
 from anyvisor.planner.plugs import devices_by_port, integration_plugs, plug_steps
 from anyvisor.reconcile.outage import Outages
@@ -36,7 +37,7 @@ class Integration:
     """Brings one Open vSwitch to what its host's state says. One thread.
 
     `switch` gives the connected driver or raises UnreachableError. Without `hypervisor` the vNICs are those that the
-    switch itself knows; without `surroundings` no card is ever put into a bridge.
+    switch itself knows; without `surroundings` no card is ever put into a bridge. `tls` is for ovn-controller too.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Integration:
         hypervisor: HypervisorDriver | None = None,
         surroundings: Surroundings | None = None,
         datapath: str = "system",
+        tls: TlsFiles | None = None,
     ) -> None:
         self.switch = switch
         self._outages = outages
         self._hypervisor = hypervisor
         self._surroundings = surroundings
         self._datapath = datapath
+        self._tls = tls
 
     def carry_out(
         self, state: State, host: Host, attachments: Iterable[Attachment], *, take_from_bridges: bool
@@ -106,6 +109,7 @@ class Integration:
             tunnel_ip=address,
             bridges=provider_bridges(host) if bridges is None else bridges,
             datapath=self._datapath,
+            tls=self._tls,
         )
 
     def devices(self, host: Host, attachments: Iterable[Attachment]) -> Mapping[PortName, str]:

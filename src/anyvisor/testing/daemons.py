@@ -145,7 +145,9 @@ class Daemon:
         self.start()
 
 
-def database_server(directory: Path, name: str, databases: Sequence[Path], *remotes: str) -> Daemon:
+def database_server(
+    directory: Path, name: str, databases: Sequence[Path], *remotes: str, options: Sequence[str] = ()
+) -> Daemon:
     """An ovsdb-server on ``NAME.sock`` in `directory` and on further `remotes` (``ptcp:…``)."""
     listen = [f"--remote={remote}" for remote in (f"punix:{directory / name}.sock", *remotes)]
     return Daemon(
@@ -155,6 +157,7 @@ def database_server(directory: Path, name: str, databases: Sequence[Path], *remo
             "-vconsole:warn",
             *listen,
             f"--unixctl={directory / name}.ctl",
+            *options,
             *map(str, databases),
         ],
         ready=directory / f"{name}.sock",

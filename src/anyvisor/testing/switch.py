@@ -21,8 +21,10 @@ from anyvisor.planner.chassis import (
     MakeBridge,
     ObservedBridge,
     ObservedChassis,
+    ObservedTls,
     SecureBridge,
     SetKeys,
+    SetTls,
 )
 from anyvisor.planner.segments import SegmentBridge
 
@@ -135,10 +137,13 @@ def configured(chassis: ObservedChassis, step: ChassisStep) -> ObservedChassis:
     """The picture after one step, by the rules of the real database."""
     bridges = dict(chassis.bridges)
     settings = dict(chassis.settings)
+    tls = chassis.tls
     match step:
         case SetKeys(values=values):
             settings.update({key: value for key, value in values.items() if value is not None})
             settings = {key: value for key, value in settings.items() if values.get(key, "") is not None}
+        case SetTls(files=files):
+            tls = ObservedTls(files=files, ours=True) if tls is None or tls.ours else tls
         case MakeBridge(name=name, datapath=datapath, fail_mode=fail_mode):
             made = ObservedBridge(name=name, ours=True, datapath=datapath, fail_mode=fail_mode)
             bridges.setdefault(name, made)
@@ -154,7 +159,7 @@ def configured(chassis: ObservedChassis, step: ChassisStep) -> ObservedChassis:
         case DropBridge(name=name):
             if name in bridges and bridges[name].ours:
                 del bridges[name]
-    return ObservedChassis(settings=settings, bridges=bridges)
+    return ObservedChassis(settings=settings, bridges=bridges, tls=tls)
 
 
 class FakeLinuxBridges(FakeSwitch):

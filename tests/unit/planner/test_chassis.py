@@ -12,12 +12,16 @@ from anyvisor.errors import ForeignObjectError
 from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import Hypervisor, SwitchKind
 from anyvisor.model.names import HostName, SwitchName
+from anyvisor.model.tls import TlsFiles
 from anyvisor.planner.chassis import (
     AddUplink,
     Chassis,
     ObservedBridge,
     ObservedChassis,
+    ObservedTls,
     ProviderBridge,
+    SetKeys,
+    SetTls,
     bridge_name,
     chassis_mac,
     chassis_plan,
@@ -203,3 +207,37 @@ def test_each_chassis_has_a_mac_of_its_own():
 
     assert len(macs) == 100
     assert all(int(mac[:2], 16) & 3 == 2 for mac in macs)
+
+
+FILES = TlsFiles(private_key="/k.pem", certificate="/c.pem", ca_certificate="/ca.pem")
+OTHERS = TlsFiles(private_key="/theirs.pem", certificate="/c.pem", ca_certificate="/ca.pem")
+SECURE = replace(CHASSIS, remote="ssl:192.0.2.1:6642", tls=FILES, bridges=())
+
+
+def test_the_files_for_tls_are_there_before_the_remote_that_needs_them():
+    kinds = [type(step) for step in chassis_plan(SECURE, ObservedChassis()).steps]
+
+    assert kinds.index(SetTls) < kinds.index(SetKeys)
+
+
+@given(
+    there=st.none() | st.builds(ObservedTls, files=st.sampled_from([FILES, OTHERS]), ours=st.booleans()),
+    given_files=st.none() | st.just(FILES),
+    remote=st.sampled_from(
+        ["ssl:192.0.2.1:6642", "tcp:192.0.2.2:6642,ssl:192.0.2.1:6642", "tcp:192.0.2.1:6642"]
+    ),
+)
+def test_the_files_for_tls_are_in_force_or_it_is_said_why_not(there, given_files, remote):
+    before = ObservedChassis(tls=there)
+    plan = chassis_plan(replace(SECURE, remote=remote, tls=given_files), before)
+    after = carried_out(before, plan.steps)
+
+    if there is not None and not there.ours:
+        assert after.tls == there, "files of somebody else stay"
+    if "ssl:" not in remote or given_files is None:
+        assert after.tls == there
+    elif not plan.problems:
+        assert after.tls.files == FILES
+    if "ssl:" in remote and after.tls is None:
+        assert "needs TLS" in "".join(plan.problems)
+    assert chassis_plan(replace(SECURE, remote=remote, tls=given_files), after).steps == ()

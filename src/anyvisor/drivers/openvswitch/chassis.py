@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from anyvisor.drivers.openvswitch.rows import KEY, OWNER, bridge_named, root, spots
 from anyvisor.errors import RetryableError
+from anyvisor.model.tls import TlsFiles
 from anyvisor.ovsdb.connection import Replica, Row, Transaction
 from anyvisor.planner.chassis import (
     AddUplink,
@@ -16,8 +17,10 @@ from anyvisor.planner.chassis import (
     MakeBridge,
     ObservedBridge,
     ObservedChassis,
+    ObservedTls,
     SecureBridge,
     SetKeys,
+    SetTls,
 )
 
 
@@ -28,7 +31,13 @@ def observe(replica: Replica, owner: str) -> ObservedChassis:
     return ObservedChassis(
         settings=dict(root(replica).external_ids),
         bridges={row.name: _bridge(row, owner) for row in replica.tables["Bridge"].rows.values()},
+        tls=next((_tls(row, owner) for row in root(replica).ssl), None),
     )
+
+
+def _tls(row: Row, owner: str) -> ObservedTls:
+    files = TlsFiles(private_key=row.private_key, certificate=row.certificate, ca_certificate=row.ca_cert)
+    return ObservedTls(files=files, ours=bool(owner) and row.external_ids.get(OWNER) == owner)
 
 
 def _bridge(row: Row, owner: str) -> ObservedBridge:
@@ -56,6 +65,8 @@ def _apply_step(txn: Transaction, step: ChassisStep, owner: str) -> None:
     match step:
         case SetKeys(values=values):
             _set_keys(txn, values)
+        case SetTls(files=files):
+            _set_tls(txn, files, owner)
         case MakeBridge():
             _make_bridge(txn, step, owner)
         case SecureBridge(name=name):
@@ -77,6 +88,20 @@ def _set_keys(txn: Transaction, values: Mapping[str, str | None]) -> None:
                 row.delkey("external_ids", key)
         elif present.get(key) != value:
             row.setkey("external_ids", key, value)
+
+
+def _set_tls(txn: Transaction, files: TlsFiles, owner: str) -> None:
+    there = root(txn.idl).ssl
+    row = there[0] if there else txn.insert(txn.idl.tables["SSL"])
+    if there and row.external_ids.get(OWNER) != owner:
+        return  # somebody else was faster; the next look says so
+    row.private_key = files.private_key
+    row.certificate = files.certificate
+    row.ca_cert = files.ca_certificate
+    row.bootstrap_ca_cert = False
+    row.external_ids = {OWNER: owner, KEY: "tls"}
+    if not there:
+        root(txn.idl).ssl = [row]
 
 
 def _make_bridge(txn: Transaction, step: MakeBridge, owner: str) -> None:

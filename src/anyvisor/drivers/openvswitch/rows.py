@@ -13,7 +13,8 @@ from anyvisor.ovsdb.connection import Replica, Row
 
 SCHEMA = "Open_vSwitch"
 TABLES: Mapping[str, tuple[str, ...]] = {
-    "Open_vSwitch": ("bridges", "external_ids", "other_config", "cur_cfg", "next_cfg", "ovs_version"),
+    "Open_vSwitch": ("bridges", "external_ids", "other_config", "cur_cfg", "next_cfg", "ovs_version", "ssl"),
+    "SSL": ("private_key", "certificate", "ca_cert", "bootstrap_ca_cert", "external_ids"),
     "Bridge": (
         "name", "ports", "external_ids", "other_config", "fail_mode", "datapath_type", "controller",
     ),
