@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, PortName
 from anyvisor.model.state import Placement, State
+from anyvisor.planner.seats import chassis_host
 
 KEPT = 10
 """How many migrations are remembered per port."""
@@ -50,10 +51,11 @@ def followed(move: Move, binding: Binding, *, plugged: bool, native: bool, now_m
     """
     if move.over:
         return move
+    bound = chassis_host(binding.chassis) if binding.chassis is not None else None
     if move.arrived is None:
-        claimed = move.staged is None and move.target in {binding.chassis, *binding.also}
+        claimed = move.staged is None and move.target in {bound, *map(chassis_host, binding.also)}
         return replace(move, staged=now_ms) if claimed else move
-    ready = plugged if native else binding.up and binding.chassis == move.target
+    ready = plugged if native else binding.up and bound == move.target
     return replace(move, finalised=max(now_ms, move.arrived)) if ready else move
 
 

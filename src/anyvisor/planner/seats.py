@@ -16,6 +16,7 @@ from anyvisor.model.policy import Policy
 
 FIRST = 1
 """The appliance that bears its host's name as a chassis, and whose agent speaks for the host."""
+_MARK = "+"
 
 
 def numbers(policy: Policy) -> range:
@@ -26,7 +27,12 @@ def numbers(policy: Policy) -> range:
 
 def chassis_name(host: HostName, number: int = FIRST) -> HostName:
     """What an appliance is called as a chassis. No host of a site has a plus sign in its name."""
-    return host if number == FIRST else HostName(f"{host}+{number}")
+    return host if number == FIRST else HostName(f"{host}{_MARK}{number}")
+
+
+def chassis_host(chassis: HostName) -> HostName:
+    """The host that a chassis belongs to, whichever of its appliances it is."""
+    return HostName(chassis.partition(_MARK)[0])
 
 
 def serving(

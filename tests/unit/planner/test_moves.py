@@ -67,6 +67,22 @@ def test_a_staged_migration_has_all_its_times_and_no_outage():
     )
 
 
+def test_each_of_several_appliances_of_a_host_counts_as_that_host():
+    port = Port()
+    port.told("esx1", "esx2")
+    port.now += 120
+    port.bound("esx1+2", "esx2+3")
+    port.now += 900
+    port.told("esx2")
+    port.bound("esx1+2", "esx2+3")
+    assert not port.moves[0].over
+    port.now += 50
+    port.bound("esx2+3")
+
+    (move,) = port.moves
+    assert move.since_begun() == {"staged": 120, "arrived": 1020, "finalised": 1070}
+
+
 def test_one_that_nobody_announced_begins_with_its_arrival_and_has_an_outage():
     port = Port()
     port.told("esx2")

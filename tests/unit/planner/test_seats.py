@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anyvisor.model.kinds import Fallback
-from anyvisor.planner.seats import chassis_name, serving
+from anyvisor.planner.seats import chassis_host, chassis_name, serving
 
 names = st.text("abcdef0123456789", min_size=1, max_size=8)
 counts = st.integers(1, 8)
@@ -62,3 +62,8 @@ def test_several_share_the_vnics():
 def test_the_first_is_called_as_its_host_and_no_other_can_be():
     assert chassis_name("esx1") == "esx1"
     assert chassis_name("esx1", 2) == "esx1+2"
+
+
+@given(names, counts)
+def test_of_every_chassis_its_host_is_known(host, number):
+    assert chassis_host(chassis_name(host, number)) == host
