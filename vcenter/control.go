@@ -71,6 +71,8 @@ func (c *control) route(r *http.Request) (interface{}, error) {
 		return c.locked(func() (interface{}, error) { c.w.faults.clear(); return done(), nil })
 	case "GET calls":
 		return c.locked(func() (interface{}, error) { return map[string]map[string]int{"calls": copied(c.w.calls)}, nil })
+	case "GET pins":
+		return c.locked(func() (interface{}, error) { return c.w.pins(), nil })
 	case "POST sessions/drop":
 		return c.locked(func() (interface{}, error) { return map[string]int{"dropped": c.w.dropSessions()}, nil })
 	case "POST freeze":

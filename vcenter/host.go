@@ -55,6 +55,7 @@ func (w *world) makeHost(dc *simulator.Datacenter, cluster *simulator.ClusterCom
 	auto.Config.Defaults = &types.AutoStartDefaults{Enabled: types.NewBool(false), StartDelay: 120, StopDelay: 120, StopAction: "PowerOff"}
 	simulator.Map.Put(auto)
 	h.ConfigManager.AutoStartManager = &auto.Self
+	h.Config.AutoStart = &auto.Config // one and the same, seen from two sides
 	w.hosts.order = append(w.hosts.order, h.Self)
 	w.hosts.byName[spec.Name] = h.Self
 	w.makeNetworking(h, spec)
@@ -216,6 +217,11 @@ func hostMethods(t *table) {
 			auto.Config.PowerInfo = append(kept, info)
 		}
 		c.w.touch(c.this)
+		for _, r := range c.w.hosts.order {
+			if *c.w.host(r).ConfigManager.AutoStartManager == c.this {
+				c.w.touch(r)
+			}
+		}
 		return &types.ReconfigureAutostartResponse{}, nil
 	})
 }

@@ -131,6 +131,8 @@ class Appliance:
     trunk_connected: bool = True
     instance: str = ""
     """Its VM as in `CardId.vm`: the cards of an appliance are among those of the estate, too."""
+    pinned: bool = True
+    """Its host keeps it and brings it back, as far as the manager can say so: see `Pin`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +217,13 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """Let an appliance stay on the host that it is on, and come back with it: nobody moves it, it is started first."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remove:
     """Switch an appliance off and delete it."""
 
@@ -230,7 +239,17 @@ class Fence:
 
 
 EstateStep: TypeAlias = (
-    MakeSwitch | DropSwitch | MakeGroup | DropGroup | Plugin | Giveback | Deploy | Start | Remove | Fence
+    MakeSwitch
+    | DropSwitch
+    | MakeGroup
+    | DropGroup
+    | Plugin
+    | Giveback
+    | Deploy
+    | Pin
+    | Start
+    | Remove
+    | Fence
 )
 
 
@@ -252,6 +271,8 @@ def describe(step: EstateStep) -> str:
             return f"plug card {card.card} of VM {card.vm} back to where it was"
         case Deploy(vm=vm, host=host, template=template):
             return f"appliance {vm} on {host} from template {template}"
+        case Pin(key=key):
+            return f"pin appliance {key} to its host"
         case Start(key=key):
             return f"start appliance {key}"
         case Remove(key=key):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from anyvisor.model.attachment import Attachment
-from anyvisor.model.estate import Appliance, Deploy, Estate, EstateStep, Fence, Health, Remove, Start
+from anyvisor.model.estate import Appliance, Deploy, Estate, EstateStep, Fence, Health, Pin, Remove, Start
 from anyvisor.model.host import Host
 from anyvisor.model.names import HostName
 from anyvisor.planner.inner import InnerPlace, inner_place, trunk_name
@@ -40,16 +40,15 @@ class Keeping:
 def appliance_steps(wanted: Keeping, estate: Estate) -> Iterator[EstateStep]:
     """Make, start, fence and remove; nothing once all is so."""
     places = wanted.places
-    for key, wish in sorted(wanted.wishes.items()):
-        there = estate.appliances.get(key)
-        place = places.get(_host_of(key))
-        if there is not None:
-            yield from _kept(key, there, out=key in wanted.out)
-        elif place is not None:
-            yield _deployment(wanted.owner, key, place, wish)
     # Where the operator makes them, whatever he made serves.
     kept = wanted.wishes.keys() or estate.appliances.keys()
     served = {key for key in kept if _host_of(key) in places}
+    for key in sorted(served | wanted.wishes.keys()):
+        there = estate.appliances.get(key)
+        if there is not None:
+            yield from _kept(key, there, out=key in wanted.out)
+        elif key in served:
+            yield _deployment(wanted.owner, key, places[_host_of(key)], wanted.wishes[key])
     trunked = [a for a in wanted.attachments if a.kind.is_trunked]
     busy = {a.host for a in trunked}
     serving = {(a.host, a.appliance) for a in trunked}
@@ -69,7 +68,13 @@ def appliance_steps(wanted: Keeping, estate: Estate) -> Iterator[EstateStep]:
 
 
 def _kept(key: str, there: Appliance, *, out: bool) -> Iterator[EstateStep]:
-    """One that is off is started. While it does not serve its trunk is cut: what it does then reaches nobody."""
+    """One that is off is started. While it does not serve its trunk is cut: what it does then reaches nobody.
+
+    It is pinned before it is started: a cluster may choose another host for a VM that it starts. One that somebody has
+    taken to another host is not pinned there.
+    """
+    if not there.pinned and there.health is not Health.LOST and there.host == _host_of(key):
+        yield Pin(key=key)
     if out and there.trunk_connected and there.health is not Health.LOST:
         yield Fence(key=key)
     if there.health is Health.OFF:

@@ -17,6 +17,7 @@ from anyvisor.model.estate import (
     Giveback,
     MakeGroup,
     MakeSwitch,
+    Pin,
     Plugin,
     Remove,
     Start,
@@ -86,5 +87,5 @@ def _hosts(step: EstateStep, estate: Estate) -> Iterator[HostName]:
             yield from (estate.cards[card].host,) if card in estate.cards else ()
         case Deploy(host=host):
             yield host
-        case Start(key=key) | Remove(key=key) | Fence(key=key):
+        case Pin(key=key) | Start(key=key) | Remove(key=key) | Fence(key=key):
             yield from (estate.appliances[key].host,) if key in estate.appliances else ()

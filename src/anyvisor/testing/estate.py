@@ -134,6 +134,11 @@ class FakeEstate:
         self._steps.power(self._named(name), on=on)
         self._tell({self._named(name).host})
 
+    def unpin(self, name: str) -> None:
+        """Somebody takes back that a VM stays on its host."""
+        self._named(name).pinned = False
+        self._tell({self._named(name).host})
+
     def begin_move(self, name: str, to: HostName) -> None:
         """A migration begins. TerminalError if the manager would refuse it."""
         vm = self._named(name)
@@ -195,6 +200,7 @@ class FakeEstate:
             health=Health.LOST if vm.host in self.world.lost else health,
             trunk=trunk.id if trunk else None,
             trunk_connected=trunk.connected if trunk else False,
+            pinned=vm.pinned,
         )
 
     def _named(self, name: str) -> FakeVm:

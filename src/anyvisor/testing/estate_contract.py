@@ -27,6 +27,7 @@ from anyvisor.model.estate import (
     InnerSwitch,
     MakeGroup,
     MakeSwitch,
+    Pin,
     Plugin,
     Remove,
     Start,
@@ -61,6 +62,8 @@ class EstateSample:
     """Let a VM migrate and arrive."""
     power_off: Callable[[str], None]
     """Let a VM die."""
+    unpin: Callable[[str], None]
+    """Let somebody take back that a VM stays on its host."""
 
 
 class EstateContract:
@@ -312,6 +315,19 @@ class EstateContract:
         driver.apply([Remove(key="a/1"), Remove(key="a/1")])
         assert driver.estate().appliances == {}
         assert {card.vm for card in driver.estate().cards} == vms
+
+    def test_an_appliance_is_pinned_and_pinned_anew(self, driver: EstateDriver, sample: EstateSample) -> None:
+        driver.apply([self.switch(sample), self.trunk(), self.deploy(sample)])
+        assert driver.estate().appliances["a/1"].pinned
+
+        for again in (Pin(key="a/1"), self.deploy(sample)):
+            sample.unpin("av-app-1")
+            assert not driver.estate().appliances["a/1"].pinned
+            driver.apply([again, again])
+            assert driver.estate().appliances["a/1"].pinned
+
+        with pytest.raises(RetryableError, match="no appliance b/1"):
+            driver.apply([Pin(key="b/1")])
 
     def test_each_appliance_is_another_vm(self, driver: EstateDriver, sample: EstateSample) -> None:
         second = replace(self.deploy(sample, "b/1", "av-app-2"), host=sample.hosts[1])

@@ -21,6 +21,7 @@ from anyvisor.model.estate import (
     InnerSwitch,
     MakeGroup,
     MakeSwitch,
+    Pin,
     Plugin,
     Remove,
     Start,
@@ -64,6 +65,8 @@ class FakeSteps:
                 return self._give_back(card)
             case Deploy():
                 return self._deploy(step)
+            case Pin(key=key):
+                return self._pin(key)
             case Start(key=key):
                 return self._start(key)
             case Remove(key=key):
@@ -200,7 +203,7 @@ class FakeSteps:
     def _deploy(self, step: Deploy) -> set[HostName]:
         world = self.world
         if any(vm.appliance == step.key for vm in world.vms.values()):
-            return self._start(step.key)
+            return self._pin(step.key) | self._start(step.key)
         template = world.named(step.template)
         if template is None or not template.template:
             raise TerminalError(f"there is no template {step.template}")
@@ -212,7 +215,7 @@ class FakeSteps:
         for place in places:
             world.placed(place, step.host)
         vm = world.new_vm(step.vm, step.host, places)
-        vm.appliance, vm.user_data = step.key, step.user_data
+        vm.appliance, vm.user_data, vm.pinned = step.key, step.user_data, True
         return {step.host}
 
     def _operators(self, name: str, host: HostName) -> Backing:
@@ -221,6 +224,13 @@ class FakeSteps:
         if key is None:
             raise TerminalError(f"there is no group {name} on {host}")
         return Backing(switch=key[0], kind=SwitchKind.VDS, group=name)
+
+    def _pin(self, key: str) -> set[HostName]:
+        vm = self.by_key(key)
+        self._reached(vm.host)
+        changed = set() if vm.pinned else {vm.host}
+        vm.pinned = True
+        return changed
 
     def _start(self, key: str) -> set[HostName]:
         vm = self.by_key(key)

@@ -31,6 +31,7 @@ class FakeVm:
     template: bool = False
     appliance: str | None = None
     user_data: str = ""
+    pinned: bool = False
     before: dict[str, Backing | None] = field(default_factory=dict)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyvisor.model.attachment import Attachment
-from anyvisor.model.estate import CardProblem, Deploy, Fence, Giveback, MakeGroup, Plugin, Start
+from anyvisor.model.estate import CardProblem, Deploy, Fence, Giveback, MakeGroup, Pin, Plugin, Start
 from anyvisor.model.host import Host, NativeSwitch
 from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme, SwitchKind
 from anyvisor.model.state import Tag
@@ -187,6 +187,46 @@ def test_an_appliance_is_made_once_and_started_again_when_it_is_off():
     assert made.host == "esx1"
     assert [type(step) for step in steps] == [Start]
     assert not any(isinstance(step, Deploy) for step in steps)
+
+
+def test_an_appliance_that_is_no_longer_pinned_is_pinned_before_it_is_started():
+    estate = fleet()
+    want = wanted(appliances={"esx1/1": WISH})
+    settle(want, estate)
+    (made,) = estate.estate().appliances.values()
+    estate.unpin(made.vm)
+    estate.power(made.vm, on=False)
+
+    assert estate_plan(want, estate.estate()).steps == (Pin(key="esx1/1"), Start(key="esx1/1"))
+
+    settle(want, estate)
+    assert estate.estate().appliances["esx1/1"].pinned
+
+
+def test_an_appliance_that_somebody_took_to_another_host_is_not_pinned_there():
+    estate = fleet()
+    want = wanted(appliances={"esx1/1": WISH})
+    settle(want, estate)
+    (made,) = estate.estate().appliances.values()
+    estate.unpin(made.vm)
+    estate.begin_move(made.vm, "esx2")
+    estate.finish_move(made.vm)
+
+    assert estate_plan(want, estate.estate()).steps == ()
+
+
+def test_an_appliance_that_the_operator_made_is_pinned_started_and_connected_like_any_other():
+    estate = fleet()
+    settle(wanted(appliances={"esx1/1": WISH}), estate)
+    (made,) = estate.estate().appliances.values()
+    estate.unpin(made.vm)
+    estate.power(made.vm, on=False)
+    estate.apply([Fence(key="esx1/1")])
+
+    settle(wanted(), estate)
+
+    (after,) = estate.estate().appliances.values()
+    assert after == made
 
 
 def test_a_trunk_that_somebody_disconnected_is_connected_again():

@@ -19,6 +19,7 @@ from anyvisor.model.estate import (
     InnerSwitch,
     MakeGroup,
     MakeSwitch,
+    Pin,
     Plugin,
     Remove,
 )
@@ -50,6 +51,7 @@ def own(name):
         Deploy(
             key=f"{name}/1", vm=name, host=name, template="t", user_data="", switch="inner", trunk_group="t"
         ),
+        Pin(key=f"{name}/1"),
         Remove(key=f"{name}/1"),
     )
 
@@ -68,7 +70,7 @@ def test_what_is_left_out_is_what_needs_a_silent_host_and_each_such_host_is_name
 
     assert kept == (*DISTRIBUTED, *(step for name in NAMES if name not in silent for step in own(name)))
     assert set(said) == silent
-    assert all("does not reach it (notResponding); 5 steps wait" in text for text in said.values())
+    assert all("does not reach it (notResponding); 6 steps wait" in text for text in said.values())
 
 
 def test_an_inner_switch_is_made_for_those_who_answer():

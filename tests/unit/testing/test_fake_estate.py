@@ -71,6 +71,7 @@ def sample(driver):
         networks={"management": "VM Network", "tunnel": "office"},
         move=move,
         power_off=lambda name: driver.power(name, on=False),
+        unpin=driver.unpin,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pyVmomi import vim
 
 from anyvisor.drivers.vsphere.estate import Patience, VsphereEstate
 from anyvisor.lab.vcenter import program
@@ -175,6 +176,19 @@ def credentials(folder):
     path.write_text("admin:secret\n", encoding="utf-8")
     path.chmod(0o600)
     return f"file:{path}"
+
+
+@pytest.fixture
+def drop_rule():
+    """Somebody deletes a rule of a cluster."""
+
+    def drop(vc, cluster, name):
+        changed = vc.one(vim.ClusterComputeResource, cluster)
+        key = next(rule.key for rule in changed.configurationEx.rule if rule.name == name)
+        rules = [vim.cluster.RuleSpec(operation="remove", removeKey=key)]
+        vc.done(changed.ReconfigureComputeResource_Task(vim.cluster.ConfigSpecEx(rulesSpec=rules), True))
+
+    return drop
 
 
 @pytest.fixture

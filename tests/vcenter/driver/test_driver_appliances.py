@@ -2,18 +2,20 @@
 """Appliances from their making to their end, as vCenter has them."""
 
 import base64
+import threading
 
 import pytest
 from pyVmomi import vim
 
 from anyvisor.errors import ForeignObjectError, RetryableError, TerminalError
 from anyvisor.lab.vcenter.client import Fault
-from anyvisor.model.estate import Fence, Health, Remove, Start
+from anyvisor.model.estate import Fence, Health, Pin, Remove, Start
 from anyvisor.model.kinds import SwitchKind
 from anyvisor.model.names import HostName
 
 ESX1, ESX2, OLD = HostName("esx1"), HostName("esx2"), HostName("old1")
 NAME = "av-8f3a01c2-esx1"
+PIN = (True, f"{NAME}-appliances", f"{NAME}-host")
 
 
 @pytest.fixture
@@ -91,6 +93,128 @@ def test_it_is_pinned_to_its_host_and_comes_back_first(estate, vc, steps, inner)
     assert said["das"] == {"av-8f3a01c2-esx1": "highest", "av-8f3a01c2-esx2": "highest"}
 
 
+@pytest.mark.parametrize("after", [False, True])
+def test_one_whose_pinning_failed_says_so_and_is_pinned_later(estate, running, vc, steps, inner, after):
+    running.control.inject(Fault(method="ReconfigureComputeResource_Task", fault="cut", after=after))
+    with pytest.raises(RetryableError):
+        estate.apply([steps.deploy()])
+    assert estate.estate().appliances["esx1/1"].pinned is after
+
+    estate.apply([Pin(key="esx1/1")])
+
+    assert estate.estate().appliances["esx1/1"].pinned
+    assert rules(vc)["pins"] == {"av-8f3a01c2-esx1-pin": PIN}
+
+
+def change(vc, **what):
+    """Somebody changes the cluster."""
+    cluster = vc.one(vim.ClusterComputeResource, "C1")
+    vc.done(cluster.ReconfigureComputeResource_Task(vim.cluster.ConfigSpecEx(**what), True))
+
+
+def spoilt_rule(vc, **other):
+    config = vc.one(vim.ClusterComputeResource, "C1").configurationEx
+    rule = next(rule for rule in config.rule if rule.name == f"{NAME}-pin")
+    for name, value in other.items():
+        setattr(rule, name, value)
+    return {"rulesSpec": [vim.cluster.RuleSpec(operation="edit", info=rule)]}
+
+
+SPOILT = {
+    "the rule is off": lambda vc: spoilt_rule(vc, enabled=False),
+    "the rule is a wish": lambda vc: spoilt_rule(vc, mandatory=False),
+    "the rule names other hosts": lambda vc: spoilt_rule(vc, affineHostGroupName="others"),
+    "the VM left its group": lambda vc: {
+        "groupSpec": [
+            vim.cluster.GroupSpec(
+                operation="edit", info=vim.cluster.VmGroup(name=f"{NAME}-appliances", vm=[vc.vm("web")])
+            )
+        ]
+    },
+    "the group has a second host": lambda vc: {
+        "groupSpec": [
+            vim.cluster.GroupSpec(
+                operation="edit",
+                info=vim.cluster.HostGroup(name=f"{NAME}-host", host=[vc.host("esx1"), vc.host("esx2")]),
+            )
+        ]
+    },
+    "DRS may move it": lambda vc: {
+        "drsVmConfigSpec": [
+            vim.cluster.DrsVmConfigSpec(
+                operation="edit", info=vim.cluster.DrsVmConfigInfo(key=vc.vm(NAME), enabled=True)
+            )
+        ]
+    },
+    "HA restarts it late": lambda vc: {
+        "dasVmConfigSpec": [
+            vim.cluster.DasVmConfigSpec(
+                operation="edit",
+                info=vim.cluster.DasVmConfigInfo(
+                    key=vc.vm(NAME), dasSettings=vim.cluster.DasVmSettings(restartPriority="low")
+                ),
+            )
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_whatever_somebody_changed_of_its_pin_is_seen_and_mended(estate, vc, steps, inner, how):
+    estate.apply([steps.deploy()])
+    before = rules(vc)
+    change(vc, **SPOILT[how](vc))
+    assert not estate.estate().appliances["esx1/1"].pinned
+
+    estate.apply([Pin(key="esx1/1"), Pin(key="esx1/1")])
+
+    assert estate.estate().appliances["esx1/1"].pinned
+    after = rules(vc)
+    assert NAME in after["groups"].pop(f"{NAME}-appliances")
+    before["groups"].pop(f"{NAME}-appliances")
+    assert after == before
+
+
+def test_what_holds_is_not_written_again(estate, running, steps, inner):
+    estate.apply([steps.deploy()])
+    before = running.control.calls()["ReconfigureComputeResource_Task"]
+
+    estate.apply([Pin(key="esx1/1")])
+
+    assert running.control.calls()["ReconfigureComputeResource_Task"] == before
+
+
+def test_a_cluster_without_drs_that_refuses_rules_is_asked_again_only_when_it_has_changed(
+    elsewhere, data_center, world, steps
+):
+    data_center["datacenters"][0]["clusters"][0]["drs"] = False
+    estate = elsewhere({**data_center, "name": "still"})
+    control = estate.vcenter.control
+    control.inject(Fault(method="ReconfigureComputeResource_Task", fault="NotSupported", count=-1))
+    estate.apply([steps.switch(), steps.trunk(), steps.deploy()])
+    assert estate.estate().appliances["esx1/1"].pinned, "as far as the cluster can"
+    control.clear_faults()
+
+    vc = world.Client(estate.vcenter)
+    theirs = vim.cluster.VmGroup(name="theirs", vm=[vc.vm("web")])
+    change(vc, groupSpec=[vim.cluster.GroupSpec(operation="add", info=theirs)])
+    vc.close()
+    assert not estate.estate().appliances["esx1/1"].pinned
+    estate.apply([Pin(key="esx1/1")])
+
+    assert f"{NAME}-pin" in control.pins()["rules"]["C1"]
+
+
+def test_a_watcher_hears_that_a_rule_is_gone(estate, vc, steps, inner, drop_rule):
+    estate.apply([steps.deploy()])
+    rang = threading.Event()
+    with estate.watch(lambda _: rang.set()):
+        vc.eventually(estate.healths)
+        rang.clear()
+        drop_rule(vc, "C1", f"{NAME}-pin")
+        assert rang.wait(10)
+
+
 def test_what_others_said_of_the_cluster_stays(estate, vc, steps, inner):
     cluster = vc.one(vim.ClusterComputeResource, "C1")
     theirs = vim.cluster.VmGroup(name="theirs", vm=[vc.vm("web")])
@@ -157,8 +281,33 @@ def test_a_host_outside_a_cluster_starts_its_appliance_itself(estate, vc, steps)
         ("av-8f3a01c2-old1", "powerOn", 1)
     ]
     made = estate.estate().appliances["old1/1"]
+    assert made.pinned
     assert (made.host, made.health, made.trunk_connected) == (OLD, Health.RUNNING, True)
     assert made.trunk is not None
+
+
+def test_a_lone_host_whose_autostart_is_switched_off_is_told_again(estate, running, vc, steps):
+    running.control.inject(Fault(method="ReconfigureAutostart", fault="cut"))
+    with pytest.raises(RetryableError):
+        estate.apply(
+            [
+                steps.switch(OLD, kind=SwitchKind.VSS, name=steps.own),
+                steps.trunk(switch=steps.own, learns=False, host=OLD),
+                steps.deploy(OLD, switch=steps.own, networks={"management": "VM Network"}),
+            ]
+        )
+    assert not estate.estate().appliances["old1/1"].pinned
+    estate.apply([Pin(key="old1/1")])
+    assert estate.estate().appliances["old1/1"].pinned
+
+    auto = vc.host("old1").configManager.autoStartManager
+    off = vim.host.AutoStartManager.SystemDefaults(enabled=False)
+    auto.ReconfigureAutostart(vim.host.AutoStartManager.Config(defaults=off))
+    assert not estate.estate().appliances["old1/1"].pinned
+    estate.apply([Pin(key="old1/1")])
+
+    assert estate.estate().appliances["old1/1"].pinned
+    assert running.control.pins()["autostart"] == {"old1": ["av-8f3a01c2-old1"]}
 
 
 def test_a_lone_host_without_vcenter_cannot_clone_and_says_so(elsewhere, world, steps):

@@ -8,7 +8,7 @@ from anyvisor.testing.estate_contract import EstateContract, EstateSample
 
 
 @pytest.fixture
-def sample(estate, running, machines):
+def sample(estate, running, machines, vc, drop_rule):
     def move(name, to):
         running.control.vm(name, move_to=to)
         machines.settled(name, host=to)
@@ -24,6 +24,7 @@ def sample(estate, running, machines):
         networks={"management": "VM Network", "tunnel": "office"},
         move=move,
         power_off=lambda name: running.control.vm(name, power="dies"),
+        unpin=lambda _: drop_rule(vc, "C1", "av-8f3a01c2-esx1-pin"),
     )
 
 

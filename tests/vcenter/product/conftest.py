@@ -332,6 +332,7 @@ class Product:
                 vm.name: (hosts[vm.host], vm.power, tuple(_place(nic, groups) for nic in vm.nics))
                 for vm in state.vms
             },
+            "pins": _pins(self.control.pins()),
             "attachments": {port: (a.host, a.kind, a.staged) for port, a in stored.attachments.items()},
             "plugged": {
                 port: (plugged.device is not None, plugged.card is not None)
@@ -352,6 +353,15 @@ def _unowned(told, mark):
     if type(told) in {list, tuple, frozenset}:
         return type(told)(_unowned(each, mark) for each in told)
     return told
+
+
+def _pins(told):
+    """What holds appliances where they are. That autostart is on stays, and means nothing without VMs."""
+    groups = {
+        name: {g: sorted(members) for g, members in held.items()} for name, held in told["groups"].items()
+    }
+    autostart = {host: sorted(vms) for host, vms in told["autostart"].items() if vms}
+    return {**told, "groups": groups, "autostart": autostart}
 
 
 def _place(nic, groups):

@@ -16,7 +16,7 @@ from anyvisor.drivers.vsphere.records import HostRecord, Place, VmRecord
 from anyvisor.drivers.vsphere.session import Open
 from anyvisor.drivers.vsphere.work import Job, Work
 from anyvisor.errors import AnyvisorError, ForeignObjectError, RetryableError, TerminalError
-from anyvisor.model.estate import Deploy, Fence, Remove, Start
+from anyvisor.model.estate import Deploy, Fence, Pin, Remove, Start
 
 _EXTENSION_PATH = "extensionList"
 
@@ -155,6 +155,11 @@ def _datastores(opened: Open, host: str) -> dict[str, Any]:
 
 
 # --- afterwards -------------------------------------------------------------------------------------------------------
+
+
+def pin(work: Work, steps: Sequence[Pin]) -> None:
+    """Let their hosts or clusters hold them, as far as these do not."""
+    pins.pin(work, [_known(work, step.key) for step in steps])
 
 
 def start(work: Work, step: Start) -> None:

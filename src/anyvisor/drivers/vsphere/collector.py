@@ -19,7 +19,7 @@ EVERYTHING: Mapping[Any, tuple[str, ...]] = {
     vim.VirtualMachine: cards.PATHS,
     vim.DistributedVirtualSwitch: groups.PATHS,
     vim.dvs.DistributedVirtualPortgroup: groups.PATHS,
-    vim.ComputeResource: ("name",),
+    vim.ComputeResource: ("name", "configurationEx"),
     vim.Task: cards.TASK_PATHS,
 }
 """What the picture is made of."""
@@ -31,6 +31,7 @@ SIGNS: Mapping[Any, tuple[str, ...]] = {
         "runtime.inMaintenanceMode",
         "config.network.vswitch",
         "config.network.portgroup",
+        "config.autoStart",
     ),
     vim.VirtualMachine: (
         "name",
@@ -45,6 +46,7 @@ SIGNS: Mapping[Any, tuple[str, ...]] = {
     ),
     vim.DistributedVirtualSwitch: ("config.configVersion", "summary.hostMember"),
     vim.dvs.DistributedVirtualPortgroup: ("config.configVersion",),
+    vim.ComputeResource: ("configurationEx",),
     vim.Task: ("info.state",),
 }
 """What is enough to notice that something changed."""

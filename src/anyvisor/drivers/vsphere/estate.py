@@ -40,6 +40,7 @@ from anyvisor.model.estate import (
     Health,
     MakeGroup,
     MakeSwitch,
+    Pin,
     Plugin,
     Remove,
     Start,
@@ -202,6 +203,8 @@ class VsphereEstate:
                 plugging.give_back(work, cast("Sequence[Giveback]", batch))
             case Deploy():
                 appliances.deploy(work, cast("Sequence[Deploy]", batch))
+            case Pin():
+                appliances.pin(work, cast("Sequence[Pin]", batch))
             case Start() as step:
                 appliances.start(work, step)
             case Remove() as step:
@@ -234,7 +237,7 @@ def _target(step: EstateStep) -> object:
             return (switch, name, host)
         case Plugin(card=card) | Giveback(card=card):
             return card
-        case Deploy(key=key):
+        case Deploy(key=key) | Pin(key=key):
             return key
         case _:
             return None

@@ -20,6 +20,7 @@ PATHS = (
     "config.network.portgroup",
     "config.network.opaqueSwitch",
     "config.pciPassthruInfo",
+    "config.autoStart",
     "summary.hardware",
     "runtime.connectionState",
     "runtime.inMaintenanceMode",
@@ -78,7 +79,17 @@ def host_record(key: str, values: Mapping[str, Any]) -> HostRecord:
         memory_mib=(getattr(hardware, "memorySize", 0) or 0) >> 20,
         network_system=key_of(values.get("configManager.networkSystem")),
         autostart=key_of(values.get("configManager.autoStartManager")),
+        starts=started(values.get("config.autoStart")),
     )
+
+
+def started(config: Any) -> frozenset[str]:
+    """The VMs that a host starts when it starts itself, as its autostart says; none if that is off."""
+    if config is None or not getattr(config.defaults, "enabled", False):
+        return frozenset()
+    # The documents write `powerOn`, hosts also say `PowerOn`.
+    listed = (each for each in config.powerInfo or () if str(each.startAction).lower() == "poweron")
+    return frozenset(str(key_of(each.key)) for each in listed)
 
 
 def load_facts(host: HostRecord, vms: Iterable[VmRecord]) -> dict[str, Fact]:

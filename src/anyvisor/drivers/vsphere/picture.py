@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from anyvisor.drivers.vsphere import cards, groups, hosts, shown, store
 from anyvisor.drivers.vsphere.index import Index
+from anyvisor.drivers.vsphere.pinned import ClusterPins, cluster_pins, pin_names
 from anyvisor.drivers.vsphere.records import (
     CardRecord,
     GroupRecord,
@@ -48,6 +49,8 @@ class Picture:
         self.licences: dict[str, Licence] = {}
         self.destinations: dict[str, str] = {}
         """The host that a task takes its VM to."""
+        self._pins: dict[str, ClusterPins] = {}
+        self._unpinnable: set[str] = set()
         self.index = Index()
         self._stale_hosts: set[str] = set()
         self._stale_vms: set[str] = set()
@@ -79,7 +82,7 @@ class Picture:
                 case store.TASK:
                     self._task(key, None if values is None else cards.task_record(key, values))
                 case _:
-                    self._stale_hosts |= {h for h, record in self.hosts.items() if record.parent == key}
+                    self._pinning(key, values)
 
     def learn(self, licences: Mapping[str, Licence], destinations: Mapping[str, str]) -> None:
         """What had to be asked for apart: licences by host, where migrations lead by task."""
@@ -89,6 +92,20 @@ class Picture:
         self._stale_vms |= {
             self.index.vm_of_task[task] for task in destinations if task in self.index.vm_of_task
         }
+
+    def _pinning(self, key: str, values: Mapping[str, Any] | None) -> None:
+        clustered = values is not None and values.get(store.CLUSTERED)
+        _put(self._pins, key, cluster_pins(values.get(store.CONFIG)) if values and clustered else None)
+        self._unpinnable.discard(key)
+        self._stale_hosts |= self._members(key)
+
+    def cannot_pin(self, cluster: str) -> None:
+        """It refuses rules, and moves nothing by itself: what is there counts as pinned until it is changed."""
+        self._unpinnable.add(cluster)
+        self._stale_hosts |= self._members(cluster)
+
+    def _members(self, parent: str) -> set[str]:
+        return {host for host, record in self.hosts.items() if record.parent == parent}
 
     def unlicensed(self) -> set[str]:
         """Hosts whose licence was not asked for yet."""
@@ -319,8 +336,17 @@ class Picture:
                 record = self.vms[vm]
                 host = self.hosts.get(record.host)
                 if host is not None and not record.template:
-                    yield key, shown.appliance_of(key, record, host, self.trunk_of(record))
+                    trunk, pinned = self.trunk_of(record), self._pinned(record, host)
+                    yield key, shown.appliance_of(key, record, host, trunk, pinned=pinned)
                     break
+
+    def _pinned(self, vm: VmRecord, host: HostRecord) -> bool:
+        """Whether the cluster holds it on that host, or the host starts it."""
+        if not self.in_cluster(host):
+            return host.autostart is None or vm.key in host.starts
+        pins = self._pins.get(host.parent, ClusterPins())
+        held = pins.hold(vm.key, host.key, pin_names(self.owner, host.name))
+        return held or host.parent in self._unpinnable
 
     def trunk_of(self, vm: VmRecord) -> CardRecord | None:
         """The card of a VM that is in a trunk group of ours."""

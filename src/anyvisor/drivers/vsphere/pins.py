@@ -5,22 +5,22 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from anyvisor.drivers.vsphere import names
+from anyvisor.drivers.vsphere import store
 from anyvisor.drivers.vsphere.api import vim
 from anyvisor.drivers.vsphere.collector import properties
-from anyvisor.drivers.vsphere.hosts import key_of
+from anyvisor.drivers.vsphere.hosts import key_of, started
+from anyvisor.drivers.vsphere.picture import Picture
+from anyvisor.drivers.vsphere.pinned import FIRST, PinNames, cluster_pins, pin_names
 from anyvisor.drivers.vsphere.records import HostRecord, VmRecord
 from anyvisor.drivers.vsphere.session import Open
 from anyvisor.drivers.vsphere.work import Job, Work
 from anyvisor.errors import TerminalError
 
 log = logging.getLogger(__name__)
-
-_CONFIG = "configurationEx"
 
 
 def pin(work: Work, vms: Sequence[VmRecord]) -> None:
@@ -40,6 +40,7 @@ def pin(work: Work, vms: Sequence[VmRecord]) -> None:
                 raise
             # Without DRS nothing moves it but people and HA; both put up with a VM that is not pinned.
             log.warning("%s: appliances could not be pinned: %s", work.session.name, error)
+            work.picture.cannot_pin(cluster)
 
 
 def unpin(work: Work, vm: VmRecord) -> None:
@@ -50,8 +51,8 @@ def unpin(work: Work, vm: VmRecord) -> None:
 
 
 def _drs_works(opened: Open, cluster: str) -> bool:
-    found = properties(opened, vim.ClusterComputeResource, [cluster], (_CONFIG,)).get(cluster, {})
-    config = found.get(_CONFIG)
+    found = properties(opened, vim.ClusterComputeResource, [cluster], (store.CONFIG,)).get(cluster, {})
+    config = found.get(store.CONFIG)
     return config is not None and bool(getattr(config.drsConfig, "enabled", False))
 
 
@@ -59,13 +60,16 @@ def _cluster_job(work: Work, cluster: str, come: Sequence[VmRecord], go: Sequenc
     picture, owner = work.picture, work.owner
 
     def start(opened: Open) -> Any:
-        config = properties(opened, vim.ClusterComputeResource, [cluster], (_CONFIG,))[cluster][_CONFIG]
+        config = properties(opened, vim.ClusterComputeResource, [cluster], (store.CONFIG,))[cluster][
+            store.CONFIG
+        ]
         spec = vim.cluster.ConfigSpecEx(groupSpec=[], rulesSpec=[], drsVmConfigSpec=[], dasVmConfigSpec=[])
         by_host: defaultdict[str, list[VmRecord]] = defaultdict(list)
         for vm in (*come, *go):
             by_host[vm.host].append(vm)
         for host in by_host:
-            _say_of_host(opened, owner, picture.hosts[host], config, spec, come, go)
+            wanted = _wanted(picture, owner, picture.hosts[host], config, come, go)
+            _say_of_host(opened, owner, picture.hosts[host], config, spec, wanted)
         for vm in come:
             _say_of_vm(opened, vm, config, spec)
         said = spec.groupSpec or spec.rulesSpec or spec.drsVmConfigSpec or spec.dasVmConfigSpec
@@ -76,52 +80,62 @@ def _cluster_job(work: Work, cluster: str, come: Sequence[VmRecord], go: Sequenc
     return Job("pinning appliances to their hosts", start)
 
 
-def _say_of_host(
-    opened: Open,
+def _wanted(
+    picture: Picture,
     owner: str,
     host: HostRecord,
     config: Any,
-    spec: Any,
     come: Iterable[VmRecord],
     go: Iterable[VmRecord],
+) -> frozenset[str]:
+    """The VMs that are to be in the group of a host. One that somebody deleted is no longer in it."""
+    held = cluster_pins(config).vms.get(pin_names(owner, host.name).vms, frozenset())
+    wanted = held & picture.vms.keys() | {vm.key for vm in come if vm.host == host.key}
+    return frozenset(wanted - {vm.key for vm in go})
+
+
+def _say_of_host(
+    opened: Open, owner: str, host: HostRecord, config: Any, spec: Any, wanted: frozenset[str]
 ) -> None:
-    """The two groups of a host and the rule between them; they go with the last appliance."""
-    name = f"{names.prefix(owner)}-{host.name}"
+    """The two groups of a host and the rule between them, as far as they differ; they go with the last appliance."""
+    called = pin_names(owner, host.name)
     groups = {group.name: group for group in config.group or ()}
-    vm_group = groups.get(f"{name}-appliances")
-    held = {str(key_of(vm)) for vm in (vm_group.vm if vm_group is not None else None) or ()}
-    wanted = (held | {vm.key for vm in come if vm.host == host.key}) - {
-        vm.key for vm in go if vm.host == host.key
-    }
-    rule = next((rule for rule in config.rule or () if rule.name == f"{name}-pin"), None)
+    rule = next((rule for rule in config.rule or () if rule.name == called.rule), None)
     if not wanted:
-        _remove_pin(name, groups, rule, spec)
+        _remove_pin(called, groups, rule, spec)
         return
-    if wanted != held:
+    pins = cluster_pins(config)
+    if pins.vms.get(called.vms) != wanted:
         vms = [opened.object(vim.VirtualMachine, key) for key in sorted(wanted)]
-        info = vim.cluster.VmGroup(name=f"{name}-appliances", vm=vms)
-        operation = "edit" if vm_group is not None else "add"
-        spec.groupSpec.append(vim.cluster.GroupSpec(operation=operation, info=info))
-    if f"{name}-host" not in groups:
-        info = vim.cluster.HostGroup(name=f"{name}-host", host=[opened.object(vim.HostSystem, host.key)])
-        spec.groupSpec.append(vim.cluster.GroupSpec(operation="add", info=info))
-    if rule is None:
-        pin_rule = vim.cluster.VmHostRuleInfo(
-            name=f"{name}-pin",
+        _group(vim.cluster.VmGroup(name=called.vms, vm=vms), groups, spec)
+    if pins.hosts.get(called.hosts) != frozenset({host.key}):
+        hosts = [opened.object(vim.HostSystem, host.key)]
+        _group(vim.cluster.HostGroup(name=called.hosts, host=hosts), groups, spec)
+    if pins.rules.get(called.rule) != (called.vms, called.hosts):
+        must = vim.cluster.VmHostRuleInfo(
+            name=called.rule,
             enabled=True,
             mandatory=True,
-            vmGroupName=f"{name}-appliances",
-            affineHostGroupName=f"{name}-host",
+            vmGroupName=called.vms,
+            affineHostGroupName=called.hosts,
         )
-        spec.rulesSpec.append(vim.cluster.RuleSpec(operation="add", info=pin_rule))
+        if rule is not None:
+            must.key = rule.key
+        operation = "add" if rule is None else "edit"
+        spec.rulesSpec.append(vim.cluster.RuleSpec(operation=operation, info=must))
 
 
-def _remove_pin(name: str, groups: dict[str, Any], rule: Any, spec: Any) -> None:
+def _group(info: Any, groups: Mapping[str, Any], spec: Any) -> None:
+    operation = "edit" if info.name in groups else "add"
+    spec.groupSpec.append(vim.cluster.GroupSpec(operation=operation, info=info))
+
+
+def _remove_pin(called: PinNames, groups: Mapping[str, Any], rule: Any, spec: Any) -> None:
     if rule is not None:
         spec.rulesSpec.append(vim.cluster.RuleSpec(operation="remove", removeKey=rule.key))
-    for part in ("appliances", "host"):
-        if f"{name}-{part}" in groups:
-            spec.groupSpec.append(vim.cluster.GroupSpec(operation="remove", removeKey=f"{name}-{part}"))
+    for name in (called.vms, called.hosts):
+        if name in groups:
+            spec.groupSpec.append(vim.cluster.GroupSpec(operation="remove", removeKey=name))
 
 
 def _say_of_vm(opened: Open, vm: VmRecord, config: Any, spec: Any) -> None:
@@ -133,7 +147,7 @@ def _say_of_vm(opened: Open, vm: VmRecord, config: Any, spec: Any) -> None:
         spec.drsVmConfigSpec.append(vim.cluster.DrsVmConfigSpec(operation=operation, info=info))
     das = {str(key_of(each.key)): each for each in config.dasVmConfig or ()}
     priority = getattr(getattr(das.get(vm.key), "dasSettings", None), "restartPriority", None)
-    if str(priority) != "highest":
+    if str(priority) not in FIRST:
         settings = vim.cluster.DasVmSettings(restartPriority="highest")
         info = vim.cluster.DasVmConfigInfo(key=machine, dasSettings=settings)
         operation = "edit" if vm.key in das else "add"
@@ -146,7 +160,7 @@ def _autostart_job(host: HostRecord, vm: VmRecord) -> Job:
     def start(opened: Open) -> None:
         found = properties(opened, manager, [host.autostart or ""], ("config",)).get(host.autostart or "", {})
         config = found.get("config")
-        if config is not None and vm.key in _started(config) and getattr(config.defaults, "enabled", False):
+        if vm.key in started(config):
             return
         info = manager.AutoPowerInfo(
             key=opened.object(vim.VirtualMachine, vm.key),
@@ -161,7 +175,3 @@ def _autostart_job(host: HostRecord, vm: VmRecord) -> Job:
         opened.object(manager, host.autostart or "").ReconfigureAutostart(spec)
 
     return Job(f"letting {vm.name} start with {host.name}", start)
-
-
-def _started(config: Any) -> set[str]:
-    return {str(key_of(info.key)) for info in config.powerInfo or () if info.startAction == "powerOn"}

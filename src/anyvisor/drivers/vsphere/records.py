@@ -51,6 +51,8 @@ class HostRecord:
     memory_mib: int = 0
     network_system: str | None = None
     autostart: str | None = None
+    starts: frozenset[str] = frozenset()
+    """VMs that start with it."""
 
     @property
     def answers(self) -> bool:

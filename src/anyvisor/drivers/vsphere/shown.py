@@ -196,7 +196,9 @@ def card_of(
     )
 
 
-def appliance_of(key: str, vm: VmRecord, host: HostRecord, trunk: CardRecord | None) -> Appliance:
+def appliance_of(
+    key: str, vm: VmRecord, host: HostRecord, trunk: CardRecord | None, *, pinned: bool
+) -> Appliance:
     """An appliance of ours."""
     if not host.answers or not vm.answers:
         health = Health.LOST
@@ -212,4 +214,5 @@ def appliance_of(key: str, vm: VmRecord, host: HostRecord, trunk: CardRecord | N
         health=health,
         trunk=None if trunk is None else CardId(vm.uuid, trunk.key),
         trunk_connected=trunk is not None and trunk.connected,
+        pinned=pinned,
     )

@@ -20,6 +20,8 @@ _KINDS = {
     "ClusterComputeResource": COMPUTE,
     "Task": TASK,
 }
+CONFIG = "configurationEx"
+"""What a compute resource says of its VMs."""
 CLUSTERED = "clustered"
 """A property of our own making: whether a compute resource is a cluster."""
 

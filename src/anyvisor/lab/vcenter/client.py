@@ -118,6 +118,10 @@ class Control:
         """How often each method of the vSphere API was called, by whomever, since the program began."""
         return {name: int(count) for name, count in self._ask("GET", "/calls")["calls"].items()}
 
+    def pins(self) -> Mapping[str, Any]:
+        """What clusters and hosts say of single VMs: groups, rules, overrides by cluster, autostart by host."""
+        return self._ask("GET", "/pins")
+
     def drop_sessions(self) -> int:
         """Log everybody out; how many that were."""
         return int(self._ask("POST", "/sessions/drop")["dropped"])
