@@ -65,6 +65,9 @@ class Card:
     problem: CardProblem | None = None
     homeless: bool = False
     """It was to be given back, and where it was is gone: it stays where it is, disconnected."""
+    taken: bool = False
+    """anyvisor plugged it into a group, and where it was before is remembered with its VM (or with that it is a clone
+    of)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,7 @@ class Group:
     switch: SwitchName
     name: str
     key: str
-    """What it is for: ``port/NAME``, ``network/NAME``, ``trunk/HOST``, ``parking``."""
+    """What it is for: ``port/NAME``, ``network/NAME``, ``inner/NETWORK``, ``trunk``, ``parking``."""
     vlan: int | None = None
     trunk: bool = False
     mac_learning: bool = False

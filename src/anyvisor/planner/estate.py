@@ -28,20 +28,23 @@ from anyvisor.model.estate import (
 )
 from anyvisor.model.host import Host, NativeSwitch
 from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
-from anyvisor.model.names import HostName, Mac, PortName
+from anyvisor.model.names import HostName, Mac, NetworkName, PortName, SwitchName
 from anyvisor.model.state import Tag
 from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps
 from anyvisor.planner.facts import traits
 from anyvisor.planner.inner import (
     InnerPlace,
     group_name,
+    holder_key,
     inner_place,
     network_group_name,
     port_key,
+    shared_group_name,
+    shared_key,
     trunk_name,
 )
 from anyvisor.planner.silence import within_reach
-from anyvisor.planner.unused import unused_switches
+from anyvisor.planner.unused import left_behind, unused_switches
 
 TRUNK = "trunk"
 _Identity: TypeAlias = tuple[str, str, str]
@@ -144,8 +147,8 @@ def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:
 def released(
     tags: Iterable[Tag], in_use: Collection[tuple[str, str]], wanted: Wanted, estate: Estate
 ) -> tuple[Tag, ...]:
-    """Of these tags those whose vNIC has been seen to leave: nobody wants it there (`in_use` are pairs of scope and
-    port), and no group of the port is left on that switch. Tags of other managers' switches are not ours to judge.
+    """Of these tags those whose vNICs have been seen to leave: nobody wants it there (`in_use` are pairs of scope and
+    holder), and no group of the holder is left on that switch. Tags of other managers' switches are not ours to judge.
     """
     mine: dict[str, tuple[str, str]] = {}
     for host in wanted.hosts.values():
@@ -158,16 +161,27 @@ def released(
         if not tag.released
         and tag.scope in mine
         and (tag.scope, tag.holder) not in in_use
-        and (*mine[tag.scope], port_key(PortName(tag.holder))) not in there
+        and (*mine[tag.scope], holder_key(tag.holder)) not in there
     )
 
 
 def _strangers(
     groups: Mapping[PortName, Group], plugs: Mapping[PortName, CardId], wanted: Wanted, estate: Estate
 ) -> dict[str, str]:
-    """Cards that somebody else has put where one vNIC alone belongs, or into a trunk (a clone keeps its place)."""
-    own = {_identity(group): plugs.get(port) for port, group in groups.items() if group.key == port_key(port)}
-    own |= {_identity(trunk): None for trunk in _trunks(wanted, estate)}
+    """Cards that somebody else has put where certain vNICs alone belong, or into a trunk (a clone keeps its place)."""
+    own: dict[_Identity, set[CardId | None]] = {_identity(trunk): set() for trunk in _trunks(wanted, estate)}
+    shared: dict[tuple[SwitchName, NetworkName], _Identity] = {}
+    for port, group in groups.items():
+        attachment = wanted.attachments[port]
+        if attachment.kind is AttachmentKind.VLAN_ACCESS:
+            own.setdefault(_identity(group), set()).add(plugs.get(port))
+            if attachment.shared:
+                shared[group.switch, attachment.network] = _identity(group)
+    for port, group in groups.items():
+        # One that is on its way from the tag of its network to one of its own may still be there.
+        still = shared.get((group.switch, wanted.attachments[port].network))
+        if still is not None:
+            own[still].add(plugs.get(port))
     ours = {appliance.instance for appliance in estate.appliances.values()}
     found: dict[str, str] = {}
     for card in estate.cards.values():
@@ -175,7 +189,7 @@ def _strangers(
             continue
         places = [(card.backing.switch, host, card.backing.group) for host in ("", card.host)]
         place = next((place for place in places if place in own), None)
-        if place is not None and own[place] != card.id:
+        if place is not None and card.id not in own[place]:
             found[card.vm] = (
                 f"its card {card.id.card} is in {card.backing.group}, where it does not belong: take it out"
             )
@@ -235,8 +249,11 @@ def _groups(wanted: Wanted, problems: dict[str, str]) -> Iterator[tuple[PortName
             continue
         if attachment.kind is AttachmentKind.VLAN_ACCESS and attachment.vlan is not None:
             place = inner_place(host, wanted.owner)
-            name = group_name(wanted.owner, port)
-            yield port, _access(name, place, port_key(port), attachment.vlan, host)
+            name, key = group_name(wanted.owner, port), port_key(port)
+            if attachment.shared:
+                name = shared_group_name(place, attachment.network)
+                key = shared_key(attachment.network)
+            yield port, _access(name, place, key, attachment.vlan, host)
         elif attachment.kind.is_station and attachment.vlan is not None:
             native = _switch_that_stays(host, attachment.kind)
             if native is None:
@@ -349,3 +366,12 @@ def _leaving(
         )
         if not here:
             yield DropGroup(switch=group.switch, name=name, host=group.host)
+    macs = {attachment.mac for attachment in wanted.attachments.values()}
+    many = {
+        identity
+        for identity, group in kept.items()
+        if identity not in surplus
+        and group.key not in wanted.elsewhere
+        and group.key.startswith((shared_key(NetworkName("")), "network/"))
+    }
+    yield from left_behind(many, macs, estate)

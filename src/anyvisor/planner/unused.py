@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inner switches that nobody needs any more: no host under `appliance`, nothing left on them."""
+"""What nobody needs any more: inner switches with nothing on them, places of cards in groups that others still need."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from anyvisor.model.estate import DropSwitch, Estate
-from anyvisor.model.names import HostName, SwitchName
+from anyvisor.model.estate import DropSwitch, Estate, Giveback
+from anyvisor.model.names import HostName, Mac, SwitchName
 
 
 def unused_switches(
@@ -30,3 +30,17 @@ def unused_switches(
     for name, switch in sorted(spare.items()):
         if name not in held and served.isdisjoint(switch.hosts):
             yield DropSwitch(name=name)
+
+
+def left_behind(
+    groups: Collection[tuple[str, str, str]], macs: Collection[Mac], estate: Estate
+) -> Iterator[Giveback]:
+    """Cards that we plugged into one of these groups (switch, host or nothing, name), and that are no port's any more:
+    none of these MACs is theirs.
+    """
+    for card in estate.cards.values():
+        if card.backing is None or not card.taken or card.homeless or card.mac in macs:
+            continue
+        switch, name = card.backing.switch, card.backing.group
+        if (switch, "", name) in groups or (switch, card.host, name) in groups:
+            yield Giveback(card=card.id)

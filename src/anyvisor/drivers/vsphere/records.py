@@ -111,6 +111,7 @@ class CardRecord:
     passthrough: bool
     place: Place | None
     homeless: bool = False
+    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

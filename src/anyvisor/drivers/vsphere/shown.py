@@ -191,6 +191,7 @@ def card_of(
         backing=backing,
         problem=problem,
         homeless=card.homeless,
+        taken=card.taken,
     )
 
 
