@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from anyvisor.cli.table import bad, dim, good, heading, note, percent, table
 from anyvisor.model.capacity import Capacity
+from anyvisor.model.kinds import TagPer
 from anyvisor.model.plan import HostPlan, Plan, PlanStep
 from anyvisor.model.site import Site
 
@@ -99,7 +100,7 @@ def capacity_lines(found: Sequence[Capacity]) -> Iterator[str]:
     if not found:
         return
     yield ""
-    yield heading("Inner switches") + dim("  (one tag per vNIC)")
+    yield heading("Inner switches") + dim(f"  (one tag per {_per(found)})")
     yield from table(
         ["switch", "hosts", "tags", "taken", "resting", "free", "to come"],
         [
@@ -115,6 +116,10 @@ def capacity_lines(found: Sequence[Capacity]) -> Iterator[str]:
     for each in found:
         if each.alarming:
             yield f"  {bad('full' if each.full else 'nearly full')} {each}; {each.advice}"
+
+
+def _per(found: Sequence[Capacity]) -> str:
+    return "network" if found[0].per is TagPer.NETWORK else "vNIC"
 
 
 def _step_lines(plan: Plan) -> Iterator[str]:

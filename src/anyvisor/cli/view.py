@@ -16,6 +16,7 @@ from anyvisor.planner.capacity import capacities
 from anyvisor.planner.escape import escapes
 from anyvisor.planner.fallbacks import fallen_ports
 from anyvisor.planner.placement import site_in_place
+from anyvisor.planner.sharing import sharing
 from anyvisor.settings import Settings
 from anyvisor.view.coverage import HostCoverage, OverallView, overall_view, to_json
 
@@ -55,11 +56,13 @@ def current_view(settings: Settings) -> OverallView:
         state = store.snapshot()
     telemetry = wiring.read_telemetry(settings)
     schemes = {name: known.carried or known.scheme for name, known in state.hosts.items()}
-    site = site_in_place(state)
+    site, fallen = site_in_place(state), fallen_ports(state)
     return overall_view(
         state,
         telemetry,
-        escapes(site, schemes, at_most=_PAIRS, fallen=fallen_ports(state)),
+        escapes(
+            site, schemes, at_most=_PAIRS, fallen=fallen, shared=sharing(site, schemes, fallen, state=state)
+        ),
         capacities(site, state, schemes, now_seconds=int(time.time())),
     )
 

@@ -6,7 +6,16 @@ from __future__ import annotations
 from anyvisor.codec import addresses, scalars
 from anyvisor.codec.document import Spot
 from anyvisor.codec.reading import Key, WrongError, list_of, object_of, shape, table_of
-from anyvisor.model.kinds import Direction, Fallback, Hypervisor, NetworkKind, Protocol, Scheme, SwitchKind
+from anyvisor.model.kinds import (
+    Direction,
+    Fallback,
+    Hypervisor,
+    NetworkKind,
+    Protocol,
+    Scheme,
+    SwitchKind,
+    TagPer,
+)
 
 CONTROLLER_DRIVERS = ("ovn",)
 MANAGER_DRIVERS = ("libvirt", "vsphere", "xapi", "xl", "listed", "nsx")
@@ -129,6 +138,7 @@ APPLIANCE = object_of(
         "physical": Key(scalars.name),
         "datapath": Key(scalars.one_of(("system", "netdev"), "a datapath")),
         "count": Key(scalars.whole(1, 8)),
+        "tags": Key(scalars.choice(TagPer, "what may have a tag of its own")),
         "failover": Key(FAILOVER),
     },
     "how appliances are made",

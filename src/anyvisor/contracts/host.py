@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from anyvisor.contracts.switch import SwitchDriver
+from anyvisor.model.attachment import Steered
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.state import StationReading, VnicReading
 from anyvisor.model.vnic import Vnic
@@ -41,6 +42,15 @@ class ChassisSwitch(SwitchDriver, Protocol):
 
     def vnics(self) -> tuple[Vnic, ...]:
         """The devices that carry a guest's MAC, whoever plugged them."""
+
+    def steer(self, bridge: str, trunk: str, vnics: Collection[Steered]) -> None:
+        """Lead frames between the device `trunk` of that bridge and the patch pairs of these vNICs by MAC; of others no
+        longer. Repeating it is not an error, and costs one look.
+
+        Raises:
+            UnreachableError: the switch does not answer.
+            RetryableError: it is not on this machine, or refused.
+        """
 
 
 class NativeSwitchDriver(SwitchDriver, Protocol):

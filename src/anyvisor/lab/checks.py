@@ -149,6 +149,8 @@ class _Planner:
         if liar in self._expectation.native:
             return
         for target, posing in permutations(self._neighbours(liar), 2):
+            if self._are_around(liar, target):
+                continue
             port = next(
                 (p for p in self._topology.ports.udp if self._both_may(liar, posing, target, p)), None
             )
@@ -173,6 +175,10 @@ class _Planner:
             self._expectation.between(one, target, protocol=Protocol.UDP, port=port, version=4).allow
             for one in (liar, posing)
         )
+
+    def _are_around(self, one: PortName, other: PortName) -> bool:
+        """No switch that looks at addresses is between them."""
+        return self._expectation.between(one, other, protocol=Protocol.ICMP, port=None, version=4).escape
 
     def _neighbours(self, vm: PortName) -> tuple[PortName, ...]:
         ports = self._picture.site.ports

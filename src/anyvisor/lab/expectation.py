@@ -2,7 +2,7 @@
 """What real packets should do: the policy, corrected by what the schemes in force are known not to enforce.
 
 Behind a native switch nobody asks a port's own rules: what it receives and what it sends passes unfiltered, while the
-rules of programmed ports hold against it as against any other.
+rules of programmed ports hold against it as against any other. Between ports that share a tag no rule holds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from anyvisor.model.state import State
 from anyvisor.planner import escape, reach
 from anyvisor.planner.fallbacks import fallen_ports
 from anyvisor.planner.placement import site_in_place
+from anyvisor.planner.sharing import sharing
 
 Ask: TypeAlias = Callable[[Site], reach.Reach]
 
@@ -32,15 +33,20 @@ class Picture:
     addresses: Mapping[PortName, tuple[str, ...]]
     fallen: frozenset[PortName] = frozenset()
     """Ports behind a native switch for as long as no appliance of their host serves."""
+    shared: frozenset[PortName] = frozenset()
+    """Ports behind appliances that share a tag with their network's others on their host."""
 
 
 def picture_of(state: State) -> Picture:
     """The picture that the Anyvisor database gives."""
+    site, fallen = site_in_place(state), fallen_ports(state)
+    schemes = {name: host.carried or host.scheme for name, host in state.hosts.items()}
     return Picture(
-        site=site_in_place(state),
-        schemes={name: host.carried or host.scheme for name, host in state.hosts.items()},
+        site=site,
+        schemes=schemes,
         addresses={name: port.addresses for name, port in state.ports.items()},
-        fallen=fallen_ports(state),
+        fallen=fallen,
+        shared=sharing(site, schemes, fallen, state=state),
     )
 
 
@@ -63,6 +69,7 @@ class Expectation:
         self._picture = picture
         members = escape.stations(picture.site, picture.schemes, picture.fallen)
         self._native = frozenset(station.port for stations in members.values() for station in stations)
+        self._sharers = escape.sharers_by_port(picture.site, picture.shared)
         self._as_enforced = {
             (egress, ingress): enforced(picture.site, egress=egress, ingress=ingress)
             for egress in (True, False)
@@ -91,6 +98,8 @@ class Expectation:
                 addresses=self._picture.addresses,
             )
 
+        if source != target and target in self._sharers.get(source, ()):
+            return replace(self._around(ask), escape=True)
         escapes = source in self._native and self._network.get(target) == self._network[source]
         found = self._expected(ask, sender=source, receiver=target)
         return replace(found, escape=escapes)
@@ -116,8 +125,16 @@ class Expectation:
     def _expected(
         self, ask: Ask, *, sender: PortName | None = None, receiver: PortName | None = None
     ) -> Expected:
+        return self._held_against(
+            ask, ask(self._as_enforced[sender not in self._native, receiver not in self._native])
+        )
+
+    def _around(self, ask: Ask) -> Expected:
+        """Two that share a tag on one host: no rule of either holds."""
+        return self._held_against(ask, ask(self._as_enforced[False, False]))
+
+    def _held_against(self, ask: Ask, real: reach.Reach) -> Expected:
         policy = ask(self._picture.site)
-        real = ask(self._as_enforced[sender not in self._native, receiver not in self._native])
         unenforced = real.allow != policy.allow
         why = f"the policy forbids it ({policy.why}), but nobody enforces that" if unenforced else real.why
         return Expected(allow=real.allow, why=why, unenforced=unenforced)

@@ -15,6 +15,8 @@ class Attachment:
 
     `vlan` is the tag on the host's native switch: a property of the network for kind ``external``, of this vNIC alone
     for ``vlan-access`` and ``child`` (there it is a security boundary: unique per native switch). None for ``vif``.
+    With `shared` a ``vlan-access`` tag is its network's: unique per native switch all the same, but the vNICs of the
+    network that are on one host reach each other there without us.
     """
 
     port: PortName
@@ -29,6 +31,7 @@ class Attachment:
     """The host that a migration under way leads to: everything is laid there already."""
     appliance: int = 1
     """Which appliance of the host serves it, where one does. All of them lay the way; the controller binds one."""
+    shared: bool = False
 
     def __post_init__(self) -> None:
         if self.vlan is not None and not 1 <= self.vlan <= 4094:
@@ -43,7 +46,8 @@ class Plug:
     keeps them with the device.
 
     With `trunk` the plug is a patch pair of an appliance: `device` is its end in the integration bridge, the other end
-    is an access port of VLAN `vlan` in the bridge `trunk`.
+    is an access port of VLAN `vlan` in the bridge `trunk`. With `steered` it shares that VLAN with other pairs: then
+    flows lead frames to it by its vNIC's MAC, and without them nothing passes.
     """
 
     port: PortName
@@ -53,6 +57,20 @@ class Plug:
     vlan: int | None = None
     mac: Mac | None = None
     trunk: str | None = None
+    steered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steered:
+    """A vNIC whose patch pair is found by its MAC, since others are on the same VLAN of the trunk.
+
+    `settled`: it is on this very host and does not move, so the native switch itself joins it to the others.
+    """
+
+    port: PortName
+    mac: Mac
+    vlan: int
+    settled: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anyvisor.model.condition import Condition
+from anyvisor.model.kinds import TagPer
 from anyvisor.model.names import HostName, SwitchName
 
 CAPACITY = "Capacity"
@@ -18,8 +19,8 @@ _NAMED = 4
 class Capacity:
     """The tags of one inner switch. `taken`, `resting` and `free` add up to `total`.
 
-    `coming` are vNICs that belong there and hold no tag yet; `needed` are those of them that need a free one (who had a
-    tag that still rests gets that one back).
+    `per` is what has a tag. `coming` are those that belong there and hold none yet; `needed` are those of them that
+    need a free one (who had a tag that still rests gets that one back).
     """
 
     scope: str
@@ -33,6 +34,7 @@ class Capacity:
     total: int
     remedy: str = ""
     """What makes room."""
+    per: TagPer = TagPer.VNIC
 
     @property
     def full(self) -> bool:
@@ -53,7 +55,8 @@ class Capacity:
         named = ", ".join(self.hosts[:_NAMED]) + (
             f" and {len(self.hosts) - _NAMED} more" if len(self.hosts) > _NAMED else ""
         )
-        coming = f", and {self.coming} vNICs are to come" if self.coming else ""
+        what = "networks" if self.per is TagPer.NETWORK else "vNICs"
+        coming = f", and {self.coming} {what} are to come" if self.coming else ""
         return (
             f"{self.switch} ({named}): of {self.total} tags {self.taken} are taken, {self.resting} rest and "
             f"{self.free} are free{coming}"
@@ -77,6 +80,7 @@ class Capacity:
             "resting": self.resting,
             "free": self.free,
             "coming": self.coming,
+            "per": self.per.value,
             "state": self.condition().reason,
             "advice": self.advice,
         }

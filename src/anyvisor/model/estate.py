@@ -80,7 +80,7 @@ class Group:
     switch: SwitchName
     name: str
     key: str
-    """What it is for: ``port/NAME``, ``network/NAME``, ``trunk/HOST``, ``parking``."""
+    """What it is for: ``port/NAME``, ``network/NAME``, ``inner/NETWORK``, ``trunk``, ``parking``."""
     vlan: int | None = None
     trunk: bool = False
     mac_learning: bool = False

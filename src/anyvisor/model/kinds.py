@@ -90,6 +90,15 @@ class Fallback(StrEnum):
     """The same; but without another appliance they fall back to their network's VLAN on the native switch: escaped."""
 
 
+class TagPer(StrEnum):
+    """What has a tag of its own on the native switch that an appliance serves."""
+
+    VNIC = "vnic"
+    """Each vNIC is alone: every frame crosses the appliance."""
+    NETWORK = "network"
+    """The vNICs of a network share one: on one host they talk on the native switch, around the appliance."""
+
+
 class Direction(StrEnum):
     """Seen from the VM: ingress is what it receives."""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from anyvisor.model.kinds import Scheme
+from anyvisor.model.kinds import Scheme, TagPer
 
 PREFERENCE: tuple[Scheme, ...] = (
     Scheme.BASELINE,
@@ -70,6 +70,8 @@ class AppliancePolicy:
     datapath: str = "system"
     count: int = 1
     """Appliances per host. They share its vNICs and stand in for each other."""
+    tags: TagPer = TagPer.VNIC
+    """With one per network, neighbours on a host escape; the price of more vNICs, and of a shorter way."""
     failover: FailoverPolicy = field(default_factory=FailoverPolicy)
 
 
@@ -83,6 +85,11 @@ class Policy:
     """Physical network to (first, last) VLAN, both ends included."""
     appliance: AppliancePolicy | None = None
     """None: anyvisor makes no appliance; the operator's own are used."""
+
+    @property
+    def shares_tags(self) -> bool:
+        """Whether the vNICs of a network share a tag on an inner switch."""
+        return self.appliance is not None and self.appliance.tags is TagPer.NETWORK
 
     def of_cluster(self, cluster: str | None) -> Preference:
         """What holds for hosts of that cluster."""

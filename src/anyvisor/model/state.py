@@ -82,8 +82,9 @@ class Plugged:
 class Tag:
     """A VLAN on one native switch or physical network, held by somebody or resting.
 
-    `scope` is ``physical/NAME`` (holder: a network) or ``switch/HOST/NAME`` (holder: a port). `released` is the time
-    (seconds since the epoch) at which the detach was seen; 0 while it is held.
+    `scope` is ``physical/NAME`` (holder: a network) or ``switch/HOST/NAME`` (holder: a port, or ``network/NAME`` for
+    all vNICs of a network). `released` is the time (seconds since the epoch) at which the detach was seen; 0 while it
+    is held.
     """
 
     scope: str
@@ -149,6 +150,21 @@ class StationReading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CardReading:
+    """What a native switch counted on the vNIC of a port that shares a tag there, since it has been so on that host.
+
+    It is the yardstick for such a port: what neighbours say to each other never meets an appliance.
+    """
+
+    port: PortName
+    host: HostName
+    counted: Counters
+    shown: Counters
+    """What the switch showed at that time, so that the next reading goes on from there."""
+    updated: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
     """A sign of life of one appliance: `count` grows with each. `well` is False while its last look failed."""
 
@@ -164,3 +180,4 @@ class Telemetry:
 
     vnics: Mapping[PortName, VnicReading] = field(default_factory=dict)
     stations: Mapping[tuple[HostName, PortName], StationReading] = field(default_factory=dict)
+    cards: Mapping[PortName, CardReading] = field(default_factory=dict)

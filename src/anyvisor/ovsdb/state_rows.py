@@ -25,7 +25,7 @@ DECIDED = {
     "Security_Group": frozenset({"conditions"}),
     "Port": frozenset({"hwaddr", "addresses", "placed", "moving_to", "conditions"}),
     "Attachment": frozenset(
-        {"port", "host", "kind", "network", "mac", "vlan", "switch", "staged", "appliance", "card"}
+        {"port", "host", "kind", "network", "mac", "vlan", "switch", "staged", "appliance", "shared", "card"}
     ),
     "Tag": frozenset({"scope", "vlan", "holder", "released"}),
     "Move": frozenset({"port", "begun", "origin", "target", "staged", "arrived", "finalised", "returned"}),
@@ -98,6 +98,7 @@ def attachment(row: Row) -> Attachment:
         switch=None if switch is None else SwitchName(switch),
         staged=None if staged is None else HostName(staged),
         appliance=columns.one(row, "appliance") or 1,
+        shared=bool(columns.one(row, "shared")),
     )
 
 
@@ -113,6 +114,7 @@ def attachment_cells(attachment: Attachment) -> Cells:
         "switch": attachment.switch,
         "staged": attachment.staged,
         "appliance": None if attachment.appliance == 1 else attachment.appliance,
+        "shared": attachment.shared,
     }
 
 

@@ -8,19 +8,21 @@ from typing import Self
 
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import HostName, PortName
-from anyvisor.model.state import StationReading, Telemetry, VnicReading
+from anyvisor.model.state import CardReading, StationReading, Telemetry, VnicReading
 from anyvisor.model.vnic import Counters
 from anyvisor.ovsdb import cells, columns
 from anyvisor.ovsdb.cells import Cells
 from anyvisor.ovsdb.connection import Connection, Replica, Row, Transaction
 
 DATABASE = "Anyvisor_Telemetry"
-_KEYS = {"Vnic": ("port",), "Station": ("chassis", "port")}
+_KEYS = {"Vnic": ("port",), "Station": ("chassis", "port"), "Card": ("port",)}
 _COUNTERS = ("tx_bytes", "rx_bytes", "tx_packets", "rx_packets")
 
 
 class TelemetryStore:
-    """Writes of an agent, reads of a view. `host` replicates the readings that this host takes alone, as `chassis`."""
+    """Writes of an agent and of anyvisord, reads of a view. `host` replicates the readings that this host takes alone,
+    as `chassis`; cards are anyvisord's.
+    """
 
     def __init__(
         self,
@@ -30,10 +32,13 @@ class TelemetryStore:
         chassis: HostName | None = None,
         timeout_seconds: float = 30.0,
     ) -> None:
+        self._all = host is None
         self._connection = Connection(
             remote,
             schema_name=DATABASE,
-            tables={"Vnic": (), "Station": ()},
+            tables={"Vnic": (), "Station": ()}
+            if host is not None
+            else {"Vnic": (), "Station": (), "Card": ()},
             conditions=None
             if host is None
             else {"Vnic": [["host", "==", host]], "Station": [["chassis", "==", chassis or host]]},
@@ -55,16 +60,23 @@ class TelemetryStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def write(self, vnics: Iterable[VnicReading], stations: Iterable[StationReading]) -> None:
-        """Replace the readings of those vNICs and stations in one transaction; others stay as they are."""
+    def write(
+        self,
+        vnics: Iterable[VnicReading],
+        stations: Iterable[StationReading],
+        cards: Iterable[CardReading] = (),
+    ) -> None:
+        """Replace the readings of those vNICs, stations and cards in one transaction; others stay as they are."""
         wanted = {
             "Vnic": [_vnic_cells(each) for each in vnics],
             "Station": [_station_cells(each) for each in stations],
+            "Card": [_card_cells(each) for each in cards],
         }
 
         def build(transaction: Transaction) -> None:
             for table, readings in wanted.items():
-                _write(transaction, table, readings)
+                if readings:
+                    _write(transaction, table, readings)
 
         self._connection.write(build, comment="anyvisor: telemetry")
 
@@ -74,19 +86,28 @@ class TelemetryStore:
         def view(replica: Replica) -> Telemetry:
             vnics = [_vnic(row) for row in replica.tables["Vnic"].rows.values()]
             stations = [_station(row) for row in replica.tables["Station"].rows.values()]
+            cards = [_card(row) for row in replica.tables["Card"].rows.values()] if self._all else []
             return Telemetry(
                 vnics={each.port: each for each in vnics},
                 stations={(each.chassis, each.port): each for each in stations},
+                cards={each.port: each for each in cards},
             )
 
         return self._connection.read(view)
 
     def forget(self, ports: Collection[PortName]) -> None:
-        """Delete all readings of those ports."""
+        """Delete all readings of those ports that agents take."""
+        self._forget(("Vnic", "Station"), ports)
+
+    def forget_cards(self, ports: Collection[PortName]) -> None:
+        """Delete the readings of those ports' cards."""
+        self._forget(("Card",), ports)
+
+    def _forget(self, tables: Iterable[str], ports: Collection[PortName]) -> None:
         gone = frozenset(ports)
 
         def build(transaction: Transaction) -> None:
-            for table in ("Vnic", "Station"):
+            for table in tables:
                 rows = transaction.idl.tables[table].rows.values()
                 for row in [row for row in rows if columns.one(row, "port") in gone]:
                     row.delete()
@@ -146,6 +167,26 @@ def _station(row: Row) -> StationReading:
         port=PortName(columns.one(row, "port")),
         unicast=_counters(row, "unicast"),
         flooded=_counters(row, "flooded"),
+        updated=columns.one(row, "updated"),
+    )
+
+
+def _card_cells(reading: CardReading) -> Cells:
+    return {
+        "port": reading.port,
+        "host": reading.host,
+        **_counter_cells("counted", reading.counted),
+        **_counter_cells("shown", reading.shown),
+        "updated": reading.updated,
+    }
+
+
+def _card(row: Row) -> CardReading:
+    return CardReading(
+        port=PortName(columns.one(row, "port")),
+        host=HostName(columns.one(row, "host")),
+        counted=_counters(row, "counted"),
+        shown=_counters(row, "shown"),
         updated=columns.one(row, "updated"),
     )
 

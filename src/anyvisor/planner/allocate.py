@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from anyvisor.errors import RetryableError, TerminalError
-from anyvisor.model.names import SwitchName
+from anyvisor.model.kinds import TagPer
+from anyvisor.model.names import NetworkName, SwitchName
 from anyvisor.model.state import Tag
 
 Tags = Mapping[tuple[str, int], Tag]
@@ -20,7 +21,8 @@ LAST_VLAN = 4094
 REST_SECONDS = 300
 """How long a VLAN rests: longer than a learning switch remembers a MAC (IEEE 802.1D ages entries after 300 s)."""
 NATIVE_SCOPE = "switch/"
-"""Scopes of VLANs on native switches, whose holders are ports, begin with it."""
+"""Scopes of VLANs on native switches begin with it."""
+_NETWORK = "network/"
 
 
 def physical_scope(physical: str) -> str:
@@ -29,18 +31,36 @@ def physical_scope(physical: str) -> str:
 
 
 def switch_scope(where: str, switch: SwitchName) -> str:
-    """The scope of VLANs on the inner switch of a host, or of a cluster that shares one; holders are ports."""
+    """The scope of VLANs on the inner switch of a host, or of a cluster that shares one; holders are ports, or what
+    `network_holder` says.
+    """
     return f"{NATIVE_SCOPE}{where}/{switch}"
 
 
-def remedy(scope: str) -> str:
-    """What makes room in a scope that is full, or nearly."""
+def network_holder(network: NetworkName) -> str:
+    """Who holds the tag that all vNICs of a network share on a native switch. No port has a slash in its name."""
+    return f"{_NETWORK}{network}"
+
+
+def network_of(holder: str) -> NetworkName | None:
+    """The network that such a holder is; None for a port."""
+    return NetworkName(holder.removeprefix(_NETWORK)) if holder.startswith(_NETWORK) else None
+
+
+def remedy(scope: str, per: TagPer = TagPer.VNIC) -> str:
+    """What makes room in a scope that is full, or nearly. `per` is what gets tags on native switches."""
     if not scope.startswith(NATIVE_SCOPE):
         return "widen policy.vlans, or spread the networks over more physical networks"
     where = scope.removeprefix(NATIVE_SCOPE).partition("/")[0]
+    what = "network" if per is TagPer.NETWORK else "vNIC"
+    other = (
+        ""
+        if per is TagPer.NETWORK
+        else "; or give out one per network (policy.appliance.tags), and see what escapes"
+    )
     return (
-        f"each vNIC there needs a tag of its own: give some hosts of {where} another `cluster` in the site file, "
-        "so that they get an inner switch with tags of their own, or move VMs to hosts elsewhere"
+        f"each {what} there needs a tag of its own: give some hosts of {where} another `cluster` in the site file, "
+        f"so that they get an inner switch with tags of their own, or move VMs to hosts elsewhere{other}"
     )
 
 
@@ -199,7 +219,7 @@ class TagPool:
             vlan = self._free.pop()
             if (self._scope, vlan) not in self._taken:
                 return self._hand_out(holder, vlan)
-        raise self._full()
+        raise self._full(TagPer.VNIC if network_of(holder) is None else TagPer.NETWORK)
 
     def _hand_out(self, holder: str, vlan: int) -> Tag:
         tag = Tag(scope=self._scope, vlan=vlan, holder=holder)
@@ -207,13 +227,13 @@ class TagPool:
         self._own[holder] = tag
         return tag
 
-    def _full(self) -> RetryableError | TerminalError:
+    def _full(self, per: TagPer) -> RetryableError | TerminalError:
         now = forecast(self._scope, {**self._tags, **self._taken}, **self._range, reserved=self._reserved)
         until = now.rests_until
         if until is None:
             return TerminalError(
                 f"no VLAN is left in {now}",
-                hint=remedy(self._scope),
+                hint=remedy(self._scope, per),
             )
         wait = until - self._now
         return RetryableError(f"no VLAN is left in {now}; the next is free in {wait} s", after=wait)

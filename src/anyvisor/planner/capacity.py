@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How full the inner switches are, said before one is: a switch has one tag per vNIC, and no more than 4093 of them.
+"""How full the inner switches are, said before one is: a switch has one tag per vNIC, or by policy per network, and no
+more than 4093 of them.
 
 Pure. Times are whole seconds since the epoch, given by the caller.
 """
@@ -12,12 +13,12 @@ from collections.abc import Iterable, Mapping
 from anyvisor.model.capacity import Capacity
 from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host
-from anyvisor.model.kinds import Scheme
-from anyvisor.model.names import HostName, PortName
+from anyvisor.model.kinds import Scheme, TagPer
+from anyvisor.model.names import HostName
 from anyvisor.model.site import Site
 from anyvisor.model.state import State, Tag
 from anyvisor.planner.allocate import REST_SECONDS, remedy
-from anyvisor.planner.inner import FIRST_TAG, LAST_TAG, InnerPlace, inner_place
+from anyvisor.planner.inner import FIRST_TAG, LAST_TAG, InnerPlace, inner_place, tag_holder
 
 TAGS = LAST_TAG - FIRST_TAG + 1
 
@@ -41,16 +42,24 @@ def capacities(
     hosts: defaultdict[InnerPlace, list[HostName]] = defaultdict(list)
     for name, place in places.items():
         hosts[place].append(name)
-    wanted: defaultdict[str, set[PortName]] = defaultdict(set)
+    shared = site.policy.shares_tags
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
     for port in site.ports.values():
         if port.host in places:
-            wanted[places[port.host].scope].add(port.name)
+            wanted[places[port.host].scope].add(tag_holder(port.name, port.network, shared=shared))
     tags: defaultdict[str, list[Tag]] = defaultdict(list)
     for tag in state.tags.values():
         if FIRST_TAG <= tag.vlan <= LAST_TAG:
             tags[tag.scope].append(tag)
     return tuple(
-        _capacity(place, members, tags[place.scope], wanted[place.scope], now_seconds - REST_SECONDS)
+        _capacity(
+            place,
+            members,
+            tags[place.scope],
+            wanted[place.scope],
+            now_seconds - REST_SECONDS,
+            TagPer.NETWORK if shared else TagPer.VNIC,
+        )
         for place, members in sorted(hosts.items(), key=lambda item: item[0].scope)
     )
 
@@ -70,11 +79,12 @@ def _capacity(
     place: InnerPlace,
     hosts: list[HostName],
     tags: list[Tag],
-    wanted: set[PortName],
+    wanted: set[str],
     rested: int,
+    per: TagPer,
 ) -> Capacity:
     """`rested` is the latest time of release after which a tag has rested long enough by now."""
-    held = {PortName(tag.holder) for tag in tags if not tag.released}
+    held = {tag.holder for tag in tags if not tag.released}
     taken = sum(1 for tag in tags if not tag.released)
     waiting = [tag for tag in tags if tag.released and tag.released > rested]
     coming = wanted - held
@@ -86,7 +96,8 @@ def _capacity(
         resting=len(waiting),
         free=TAGS - taken - len(waiting),
         coming=len(coming),
-        needed=len(coming - {PortName(tag.holder) for tag in waiting}),
+        needed=len(coming - {tag.holder for tag in waiting}),
         total=TAGS,
-        remedy=remedy(place.scope),
+        remedy=remedy(place.scope, per),
+        per=per,
     )

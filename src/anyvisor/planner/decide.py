@@ -27,7 +27,7 @@ from anyvisor.planner.availability import missing
 from anyvisor.planner.choose import choose
 from anyvisor.planner.entity import kept_somewhere
 from anyvisor.planner.fleet import Fleet
-from anyvisor.planner.inner import FIRST_TAG, LAST_TAG, InnerPlace, inner_place
+from anyvisor.planner.inner import FIRST_TAG, LAST_TAG, InnerPlace, inner_place, tag_holder
 from anyvisor.planner.logical import first_address, kind_of_port
 from anyvisor.planner.mac import mac_of
 from anyvisor.planner.paper import choices
@@ -59,8 +59,8 @@ class AccessTags:
         """The inner switch of a host."""
         return inner_place(host, self._owner)
 
-    def take(self, host: Host, port: PortName) -> tuple[InnerPlace, Tag]:
-        """The tag of one vNIC on the inner switch of its host: the one it holds, or a free one.
+    def take(self, host: Host, holder: str) -> tuple[InnerPlace, Tag]:
+        """The tag of a vNIC, or of its network, on the inner switch of its host: the one it holds, or a free one.
 
         Raises:
             RetryableError: all that are free rest.
@@ -77,7 +77,7 @@ class AccessTags:
                 now_seconds=self._now,
                 rest_seconds=REST_SECONDS,
             )
-        return place, pool.take(port)
+        return place, pool.take(holder)
 
 
 class Decider:
@@ -306,7 +306,9 @@ class Decider:
         host = self._fleet.site.hosts.get(port.host) if port.host is not None else None
         if host is None:
             return None
-        place, tag = self._access.take(host, port.name)
+        # Two children of one parent cannot be told apart on one tag.
+        shared = self._fleet.site.policy.shares_tags and kind is AttachmentKind.VLAN_ACCESS
+        place, tag = self._access.take(host, tag_holder(port.name, port.network, shared=shared))
         if self._fleet.tags.get((tag.scope, tag.vlan)) != tag:
             self._fleet.hold(tag)
             decided.tags[tag.scope, tag.vlan] = tag
@@ -317,6 +319,7 @@ class Decider:
             network=port.network,
             mac=settled.mac,
             vlan=tag.vlan,
+            shared=shared,
             switch=place.switch,
             staged=self._staged(port, place) if kind is AttachmentKind.VLAN_ACCESS else None,
             appliance=self._fleet.appliance_of(port.name, host.name) or seats.FIRST,

@@ -28,7 +28,7 @@ from anyvisor.model.estate import (
 )
 from anyvisor.model.host import Host, NativeSwitch
 from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
-from anyvisor.model.names import HostName, Mac, PortName
+from anyvisor.model.names import HostName, Mac, NetworkName, PortName, SwitchName
 from anyvisor.model.state import Tag
 from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps
 from anyvisor.planner.entity import entity_groups
@@ -36,12 +36,15 @@ from anyvisor.planner.facts import traits
 from anyvisor.planner.inner import (
     InnerPlace,
     group_name,
+    holder_key,
     inner_place,
     network_group_name,
     port_key,
+    shared_group_name,
+    shared_key,
     trunk_name,
 )
-from anyvisor.planner.leftovers import NETWORK, leftovers
+from anyvisor.planner.leftovers import leftovers, of_many
 from anyvisor.planner.proposal import (
     EstatePlan,
     Frame,
@@ -166,8 +169,8 @@ def trunks(wanted: Wanted, estate: Estate) -> tuple[Group, ...]:
 def released(
     tags: Iterable[Tag], in_use: Collection[tuple[str, str]], wanted: Wanted, estate: Estate
 ) -> tuple[Tag, ...]:
-    """Of these tags those whose vNIC has been seen to leave: nobody wants it there (`in_use` are pairs of scope and
-    port), and no group of the port is left on that switch. Tags of other managers' switches are not ours to judge.
+    """Of these tags those whose vNICs have been seen to leave: nobody wants it there (`in_use` are pairs of scope and
+    holder), and no group of the holder is left on that switch. Tags of other managers' switches are not ours to judge.
     """
     mine: dict[str, tuple[str, str]] = {}
     for host in wanted.hosts.values():
@@ -180,16 +183,27 @@ def released(
         if not tag.released
         and tag.scope in mine
         and (tag.scope, tag.holder) not in in_use
-        and (*mine[tag.scope], port_key(PortName(tag.holder))) not in there
+        and (*mine[tag.scope], holder_key(tag.holder)) not in there
     )
 
 
 def _strangers(
     groups: Mapping[PortName, Group], plugs: Mapping[PortName, CardId], wanted: Wanted, estate: Estate
 ) -> dict[str, str]:
-    """Cards that somebody else has put where one vNIC alone belongs, or into a trunk (a clone keeps its place)."""
-    own = {place_of(group): plugs.get(port) for port, group in groups.items() if group.key == port_key(port)}
-    own |= {place_of(trunk): None for trunk in _trunks(wanted, estate)}
+    """Cards that somebody else has put where certain vNICs alone belong, or into a trunk (a clone keeps its place)."""
+    own: dict[Place, set[CardId | None]] = {place_of(trunk): set() for trunk in _trunks(wanted, estate)}
+    shared: dict[tuple[SwitchName, NetworkName], Place] = {}
+    for port, group in groups.items():
+        attachment = wanted.attachments[port]
+        if attachment.kind is AttachmentKind.VLAN_ACCESS:
+            own.setdefault(place_of(group), set()).add(plugs.get(port))
+            if attachment.shared:
+                shared[group.switch, attachment.network] = place_of(group)
+    for port, group in groups.items():
+        # One that is on its way from the tag of its network to one of its own may still be there.
+        still = shared.get((group.switch, wanted.attachments[port].network))
+        if still is not None:
+            own[still].add(plugs.get(port))
     ours = {appliance.instance for appliance in estate.appliances.values()}
     found: dict[str, str] = {}
     strange: dict[str, CardId] = {}
@@ -199,7 +213,7 @@ def _strangers(
         places = [(card.backing.switch, host, card.backing.group) for host in ("", card.host)]
         place = next((place for place in places if place in own), None)
         # Of several of one VM the last is named, in whatever order they are shown.
-        if place is not None and own[place] != card.id and strange.get(card.vm, card.id) <= card.id:
+        if place is not None and card.id not in own[place] and strange.get(card.vm, card.id) <= card.id:
             strange[card.vm] = card.id
             found[card.vm] = (
                 f"its card {card.id.card} is in {card.backing.group}, where it does not belong: take it out"
@@ -257,8 +271,11 @@ def _groups(wanted: Wanted, estate: Estate, problems: dict[str, str]) -> Iterato
             continue
         if attachment.kind.is_trunked and attachment.vlan is not None:
             place = inner_place(host, wanted.owner)
-            name = group_name(wanted.owner, port)
-            yield port, _access(name, place, port_key(port), attachment.vlan, host)
+            name, key = group_name(wanted.owner, port), port_key(port)
+            if attachment.shared:
+                name = shared_group_name(place, attachment.network)
+                key = shared_key(attachment.network)
+            yield port, _access(name, place, key, attachment.vlan, host)
         elif attachment.kind is AttachmentKind.ENTITY and traits.owned_by_nsx(host):
             segment = segments.get((host.name, attachment.network))
             if segment is None:
@@ -378,7 +395,7 @@ def _leaving(
         yield place, tuple(steps)
     macs = frozenset(a.mac for a in wanted.attachments.values())
     for place, group in kept.items():
-        if group.key.startswith(NETWORK) and group.key not in wanted.elsewhere and place not in surplus:
+        if of_many(group) and group.key not in wanted.elsewhere and place not in surplus:
             switch, host, name = place
             here = [c for c in inside.get((switch, "", name), ()) if not host or c.host == host]
             yield place, tuple(leftovers(here, going, macs))

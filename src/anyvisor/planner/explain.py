@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -21,14 +21,17 @@ from anyvisor.model.state import HostState, State
 from anyvisor.planner.escape import (
     NATIVE,
     Station,
+    circles,
     entity_enforces,
     escapes_of_port,
     rules_of_port,
+    sharers_by_port,
     unenforced_of_port,
 )
 from anyvisor.planner.fallbacks import duty_conditions, fallen_ports
 from anyvisor.planner.paper import host_to_json, pair_to_json, unenforced_to_json
 from anyvisor.planner.schemes import SCHEMES, Load, attachment_kind
+from anyvisor.planner.sharing import sharing
 
 PAIRS_LISTED = 100
 
@@ -37,6 +40,10 @@ _NATIVE_ONLY = (
     "The native switch counts its traffic; the SDN controller sees only what leaves towards ports it manages."
 )
 _GOVERNED = "The SDN controller: every frame crosses a switch that it programs."
+_GOVERNED_IN_PART = (
+    "The SDN controller: every frame crosses a switch that it programs, but for what is said between the ports that "
+    "share the tag of their network on this host: that the native switch alone carries, and counts."
+)
 _UNPLACED = "Nobody: the port is not placed on a host that has a scheme."
 
 
@@ -155,7 +162,9 @@ def explain_port(
     fallen = fallen_ports(state)
     if name in fallen and host is not None:
         scheme = Scheme.SEPARATION  # for as long as no appliance of its host serves, it is as under that
-    pairs = list(_pairs(site, port, schemes, fallen)) if scheme in NATIVE else []
+    shared = sharing(site, schemes, fallen, state=state)
+    pairs = list(_pairs(site, port, schemes, fallen, shared))
+    sharers = sharers_by_port(site, shared).get(name, ())
     return PortExplanation(
         port=port,
         scheme=scheme,
@@ -169,8 +178,10 @@ def explain_port(
         enforced=rules_of_port(port, site.security_groups)
         if scheme is not None and (scheme not in NATIVE or _vendor_enforces(host, scheme))
         else (),
-        unenforced=unenforced_of_port(port, host, scheme, site.security_groups) if host is not None else (),
-        seen=_seen(host, scheme),
+        unenforced=unenforced_of_port(port, host, scheme, site.security_groups, sharers)
+        if host is not None
+        else (),
+        seen=_seen(host, scheme, alone=len(sharers) < 2),
         escapes=tuple(islice(pairs, PAIRS_LISTED)),
         escape_count=len(pairs),
         conditions=state.conditions.get(ObjectKey("port", name), ()),
@@ -199,11 +210,11 @@ def in_words(move: Move) -> str:
     return f"{when} {move.origin} → {move.target}: {seen or 'under way'}{waited}"
 
 
-def _seen(host: Host | None, scheme: Scheme | None) -> str:
+def _seen(host: Host | None, scheme: Scheme | None, *, alone: bool) -> str:
     if host is None or scheme is None:
         return _UNPLACED
     if scheme not in NATIVE:
-        return _GOVERNED
+        return _GOVERNED if alone else _GOVERNED_IN_PART
     return _NATIVE_ONLY if SCHEMES[scheme].predict(host, Load()).observed else _BLIND
 
 
@@ -212,18 +223,20 @@ def _vendor_enforces(host: Host | None, scheme: Scheme) -> bool:
 
 
 def _pairs(
-    site: Site, port: Port, schemes: Mapping[HostName, Scheme | None], fallen: Collection[PortName]
-) -> Iterable[EscapingPair]:
+    site: Site,
+    port: Port,
+    schemes: Mapping[HostName, Scheme | None],
+    fallen: Collection[PortName],
+    shared: Collection[PortName],
+) -> Iterator[EscapingPair]:
+    """Those that it makes with others of its network, behind native switches or on the tag that they share."""
     if port.host is None:
-        return ()
-    members = (
-        Station(other.name, other.host)
-        for other in site.ports.values()
-        if other.network == port.network
-        and other.host is not None
-        and (schemes.get(other.host) in NATIVE or other.name in fallen)
-    )
-    return escapes_of_port(port.network, Station(port.name, port.host), members)
+        return
+    here = replace(site, ports={n: other for n, other in site.ports.items() if other.network == port.network})
+    own = Station(port.name, port.host)
+    for circle in circles(here, schemes, fallen, [name for name in shared if name in here.ports]):
+        if own in circle.members:
+            yield from escapes_of_port(own, circle)
 
 
 def _block(title: str, rows: Iterable[str]) -> tuple[str, ...]:

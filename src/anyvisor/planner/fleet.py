@@ -61,7 +61,7 @@ class Fleet:
         self._egress: dict[GroupName, bool] = {}
         self._held: dict[tuple[str, str], int] = {}
         self._out: dict[HostName, frozenset[int]] = {}
-        self._seats = seats.numbers(Site().policy)
+        self._seats, self._shares = seats.numbers(Site().policy), False
         self.underlay_mtu = ETHERNET_MTU
 
     def update(self, state: State, keys: Iterable[ObjectKey]) -> set[ObjectKey]:
@@ -278,12 +278,12 @@ class Fleet:
         return touched
 
     def _seats_changed(self) -> set[ObjectKey]:
-        """Hosts have more appliances now, or fewer: their ports are shared out anew."""
-        there = seats.numbers(self.site.policy)
-        if there == self._seats:
+        """Hosts have more appliances now, or fewer: their ports are shared out anew. Or they get other tags."""
+        before, self._seats = self._seats, seats.numbers(self.site.policy)
+        shared, self._shares = self._shares, self.site.policy.shares_tags
+        if (self._seats, self._shares) == (before, shared):
             return set()
-        self._seats = there
-        served = [host for host in self._hosts if self.scheme_in_force(host) is Scheme.APPLIANCE]
+        served = (host for host in self._hosts if self.scheme_in_force(host) is Scheme.APPLIANCE)
         return {key for host in served for key in self._duties_changed(host)}
 
     def _wired(self) -> set[ObjectKey]:

@@ -6,17 +6,20 @@ A distributed switch is one for a cluster, so that a VM that moves keeps its tag
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import SwitchKind
 from anyvisor.model.names import NetworkName, PortName, SwitchName
-from anyvisor.planner.allocate import switch_scope
+from anyvisor.planner.allocate import network_holder, network_of, switch_scope
 from anyvisor.planner.facts import traits
 
 FIRST_TAG, LAST_TAG = 2, 4094
 """VLAN 1 is what many switches take untagged frames for: no vNIC is put there."""
 _MARK = 8
+_NAME_MAX = 80
+"""vSphere has no longer names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,31 @@ def inner_place(host: Host, owner: str) -> InnerPlace:
         return InnerPlace(switch=name, kind=SwitchKind.VDS, scope=switch_scope(where, name))
     name = SwitchName(f"av-{mark}")
     return InnerPlace(switch=name, kind=SwitchKind.VSS, scope=switch_scope(host.name, name))
+
+
+def tag_holder(port: PortName, network: NetworkName, *, shared: bool) -> str:
+    """Who holds the tag of a vNIC on an inner switch: its port, or its network for all of them."""
+    return network_holder(network) if shared else port
+
+
+def shared_group_name(place: InnerPlace, network: NetworkName) -> str:
+    """The name of the port group that all vNICs of a network share on an inner switch; no cluster's is another's."""
+    name = f"{place.switch}++{network}"
+    if len(name) <= _NAME_MAX:
+        return name
+    digest = hashlib.blake2s(name.encode(), digest_size=6).hexdigest()
+    return f"{name[: _NAME_MAX - len(digest) - 1]}+{digest}"
+
+
+def shared_key(network: NetworkName) -> str:
+    """What such a group is for. Not the key of the network's group on a native switch with uplinks."""
+    return f"inner/{network}"
+
+
+def holder_key(holder: str) -> str:
+    """What the group of a tag's holder is for."""
+    network = network_of(holder)
+    return port_key(PortName(holder)) if network is None else shared_key(network)
 
 
 def group_name(owner: str, port: PortName) -> str:

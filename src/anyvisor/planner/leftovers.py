@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from anyvisor.model.estate import Card, CardId, Giveback
-from anyvisor.model.names import Mac
+from anyvisor.model.estate import Card, CardId, Giveback, Group
+from anyvisor.model.names import Mac, NetworkName
+from anyvisor.planner.inner import shared_key
 
-NETWORK = "network/"
-"""Begins the key of a group of a whole network."""
+_OF_MANY = ("network/", shared_key(NetworkName("")))
+
+
+def of_many(group: Group) -> bool:
+    """Whether it is a group of a whole network, on a native switch or an inner one."""
+    return group.key.startswith(_OF_MANY)
 
 
 def leftovers(here: Iterable[Card], wanted: Collection[CardId], macs: Collection[Mac]) -> Iterator[Giveback]:

@@ -25,6 +25,7 @@ from anyvisor.planner.fallbacks import fallen_ports, notes
 from anyvisor.planner.intent import changes_of_intent
 from anyvisor.planner.placement import site_in_place
 from anyvisor.planner.schemes import SCHEMES, Load, attachment_kind, loads
+from anyvisor.planner.sharing import sharing
 
 PAIRS_LISTED = 10_000
 """How many escaping pairs a plan lists one by one; the groups name the rest."""
@@ -44,6 +45,7 @@ def plan(site: Site, state: State, *, now_seconds: int = 0) -> Plan:
     ports = _ports_by_host(site)
     attached = _attachments_by_host(state)
     fallen = fallen_ports(state)
+    shared = sharing(site, schemes, fallen)
     hosts = tuple(
         _with_steps(
             _with_notes(site, chosen[name], ports.get(name, ())),
@@ -57,9 +59,9 @@ def plan(site: Site, state: State, *, now_seconds: int = 0) -> Plan:
     )
     return Plan(
         hosts=hosts,
-        escapes=escapes(site, schemes, at_most=PAIRS_LISTED, fallen=fallen),
-        escape_groups=escape_groups(site, schemes, fallen),
-        unenforced=unenforced(site, schemes, fallen),
+        escapes=escapes(site, schemes, at_most=PAIRS_LISTED, fallen=fallen, shared=shared),
+        escape_groups=escape_groups(site, schemes, fallen, shared),
+        unenforced=unenforced(site, schemes, fallen, shared),
         changes=changes_of_intent(state.site, site),
         capacities=capacities(
             site_in_place(replace(state, site=site)), state, schemes, now_seconds=now_seconds

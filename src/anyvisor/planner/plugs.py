@@ -6,9 +6,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from anyvisor.model.attachment import Attachment, Plug, PlugStep, Unplug
+from anyvisor.model.attachment import Attachment, Plug, PlugStep, Steered, Unplug
 from anyvisor.model.kinds import AttachmentKind
-from anyvisor.model.names import Mac, PortName
+from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.vnic import Vnic
 from anyvisor.planner.chassis import INTEGRATION_BRIDGE
 
@@ -53,10 +53,20 @@ def trunk_plugs(attachments: Iterable[Attachment]) -> dict[PortName, Plug]:
             vlan=a.vlan,
             mac=a.mac,
             trunk=TRUNK_BRIDGE,
+            steered=a.shared,
         )
         for a in attachments
         if a.kind is AttachmentKind.VLAN_ACCESS and a.vlan is not None
     }
+
+
+def steered_vnics(host: HostName, attachments: Iterable[Attachment]) -> tuple[Steered, ...]:
+    """Those of an appliance's attachments that share their VLAN; `host` is the appliance's."""
+    return tuple(
+        Steered(port=a.port, mac=a.mac, vlan=a.vlan, settled=a.host == host and a.staged is None)
+        for a in sorted(attachments, key=lambda a: a.port)
+        if a.shared and a.kind is AttachmentKind.VLAN_ACCESS and a.vlan is not None
+    )
 
 
 def pair_names(port: PortName) -> tuple[str, str]:
@@ -80,5 +90,5 @@ def plug_steps(wanted: Mapping[PortName, Plug], observed: Mapping[PortName, Plug
     return (*unplugs, *plugs)
 
 
-def _place(plug: Plug) -> tuple[str, str, int | None, str | None]:
-    return (plug.device, plug.bridge, plug.vlan, plug.trunk)
+def _place(plug: Plug) -> tuple[str, str, int | None, str | None, bool]:
+    return (plug.device, plug.bridge, plug.vlan, plug.trunk, plug.steered)

@@ -71,7 +71,8 @@ class Counting:
         before = self._sums.get(name)
         if before is None and seen["hypervisor"] is None:
             return None
-        sums = _advanced(before, a.kind.value, seen)
+        # Once it shares its tag, what it is held against is counted anew (see `CardReading`).
+        sums = _advanced(before, f"{a.kind.value}/shared" if a.shared else a.kind.value, seen)
         kept[name] = sums
         return VnicReading(
             port=a.port,

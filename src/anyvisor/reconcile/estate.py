@@ -20,7 +20,7 @@ from anyvisor.model.estate import CardId, Estate, EstateStep, Health, describe
 from anyvisor.model.kinds import AttachmentKind, Fallback, Hypervisor, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.state import HostState, Placement, Plugged, State, Tag
-from anyvisor.planner.allocate import release
+from anyvisor.planner.allocate import network_of, release
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
 from anyvisor.planner.capacity import alarms, capacities
 from anyvisor.planner.estate import (
@@ -32,7 +32,7 @@ from anyvisor.planner.estate import (
 )
 from anyvisor.planner.facts import traits
 from anyvisor.planner.found import in_use, news
-from anyvisor.planner.inner import inner_place, port_key
+from anyvisor.planner.inner import inner_place, port_key, shared_key, tag_holder
 from anyvisor.planner.moves import placed
 from anyvisor.planner.placement import site_in_place
 from anyvisor.planner.proposal import EstatePlan
@@ -77,6 +77,7 @@ class EstateReconciler:
         self._tell = tell
         self._tally = tally
         self._cards: Mapping[PortName, CardId] = {}
+        self._shared: Mapping[PortName, CardId] = {}
         self._driven: tuple[Condition, ...] = ()
         self._uncounted: tuple[Condition, ...] = ()
 
@@ -134,7 +135,7 @@ class EstateReconciler:
         if self._tally is None or not self._cards:
             return
         try:
-            self._tally.take(self._store.snapshot().attachments.values(), self._cards)
+            self._tally.take(self._store.snapshot().attachments.values(), self._cards, self._shared)
         except AnyvisorError as error:
             self._uncounted = (findings.failed(COUNTED, error),)
             raise
@@ -164,6 +165,7 @@ class EstateReconciler:
     def _report(self, state: State, wanted: Wanted, estate: Estate) -> None:
         """Which cards are where they belong, which tags nobody holds now, what is in force where no agent runs."""
         plan = estate_plan(wanted, estate)
+        self._shared = {port: card for port, card in plan.plugged.items() if wanted.attachments[port].shared}
         cards = {
             port: _text(plan.plugged[port]) if port in plan.plugged else None for port in wanted.attachments
         }
@@ -172,8 +174,12 @@ class EstateReconciler:
         if news or tags:
             self._store.decide(Decision(cards=news, tags=tags))
             # A tag that was released is taken again, if its port is wanted there after all.
-            for port in (*news, *(PortName(tag.holder) for tag in tags.values() if tag is not None)):
+            for port in news:
                 self._tell(ObjectKey("port", port))
+            for tag in tags.values():
+                if tag is not None:
+                    network = network_of(tag.holder)
+                    self._tell(ObjectKey("network", network) if network else ObjectKey("port", tag.holder))
         for host, scheme in wanted.schemes.items():
             if scheme in _WITHOUT_AGENT:
                 self._report_host(state, host, scheme, wanted, plan)
@@ -189,7 +195,7 @@ class EstateReconciler:
         state, now = self._store.snapshot(), int(self._clock())
         hosts = state.site.hosts
         in_use = {
-            (inner_place(hosts[a.host], state.owner).scope, a.port)
+            (inner_place(hosts[a.host], state.owner).scope, tag_holder(a.port, a.network, shared=a.shared))
             for a in state.attachments.values()
             if a.kind.is_trunked and a.host in hosts
         }
@@ -286,7 +292,7 @@ def wanted_of(state: State, estate: Estate, wishes: Wishes) -> Wanted:
             key
             for port, a in state.attachments.items()
             if a.host not in estate.hosts
-            for key in (port_key(port), f"network/{a.network}")
+            for key in (port_key(port), shared_key(a.network) if a.shared else f"network/{a.network}")
         ),
         missing=tuple(
             name

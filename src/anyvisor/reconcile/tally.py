@@ -7,7 +7,7 @@ manager may be restarted: a sum never goes down, so that no escape vanishes from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from anyvisor.contracts.estate import EstateDriver
@@ -15,7 +15,7 @@ from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import CardId
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import PortName
-from anyvisor.model.state import StationReading, Telemetry, VnicReading
+from anyvisor.model.state import CardReading, StationReading, Telemetry, VnicReading
 from anyvisor.model.vnic import Counters
 
 
@@ -25,12 +25,22 @@ class Readings(Protocol):
     def read(self) -> Telemetry:
         """All readings there are."""
 
-    def write(self, vnics: Iterable[VnicReading], stations: Iterable[StationReading]) -> None:
-        """Replace the readings of those vNICs and stations."""
+    def write(
+        self,
+        vnics: Iterable[VnicReading],
+        stations: Iterable[StationReading],
+        cards: Iterable[CardReading] = (),
+    ) -> None:
+        """Replace the readings of those vNICs, stations and cards."""
+
+    def forget_cards(self, ports: Collection[PortName]) -> None:
+        """Delete the readings of those ports' cards."""
 
 
 class Tally:
-    """One manager's vNICs that no agent counts. One thread; `clock` gives seconds since the epoch."""
+    """One manager's vNICs that no agent counts, and behind appliances those that share a tag: what neighbours say to
+    each other there, nobody else can count. One thread; `clock` gives seconds since the epoch.
+    """
 
     def __init__(
         self, driver: EstateDriver, readings: Callable[[], Readings], *, clock: Callable[[], float]
@@ -39,25 +49,40 @@ class Tally:
         self._readings = readings
         self._clock = clock
         self._last: dict[CardId, Counters] = {}
+        self._may_be_stale = True
 
-    def take(self, attachments: Iterable[Attachment], cards: Mapping[PortName, CardId]) -> None:
-        """Read, add up, write.
+    def take(
+        self,
+        attachments: Iterable[Attachment],
+        cards: Mapping[PortName, CardId],
+        shared: Mapping[PortName, CardId] | None = None,
+    ) -> None:
+        """Read, add up, write. `shared` are the cards that were seen where they share a tag.
 
         Raises:
             UnreachableError: the manager or the telemetry database does not answer.
         """
-        listed = [a for a in attachments if _is_counted_here(a) and a.port in cards]
-        if not listed:
+        every = tuple(attachments)
+        listed = [a for a in every if _is_counted_here(a) and a.port in cards]
+        sharing = [a for a in every if a.shared]
+        if not listed and not sharing and not self._may_be_stale:
             return
-        raw = self._driver.counters(cards[a.port] for a in listed)
+        there = shared or {}
+        wanted = {cards[a.port] for a in listed} | {there[a.port] for a in sharing if a.port in there}
+        raw = self._driver.counters(wanted) if wanted else {}
         readings = self._readings()
-        before = readings.read().vnics
+        known = readings.read()
+        before = known.vnics
         now = int(self._clock())
+        stale = known.cards.keys() - {a.port for a in sharing}
+        if stale:
+            readings.forget_cards(stale)
+        self._may_be_stale = bool(sharing)
         fresh: list[VnicReading] = []
         for a in listed:
-            counted = raw.get(cards[a.port])
-            if counted is not None:
-                total = self._total(before.get(a.port), a, cards[a.port], counted)
+            shown = raw.get(cards[a.port])
+            if shown is not None:
+                total = self._total(before.get(a.port), a, cards[a.port], shown)
                 fresh.append(
                     VnicReading(
                         port=a.port,
@@ -71,7 +96,13 @@ class Tally:
                     )
                 )
         self._last = dict(raw)
-        readings.write(fresh, ())
+        counted = [
+            _on_shared_tag(known.cards.get(a.port), a, raw[there[a.port]], now)
+            for a in sharing
+            if a.port in there and there[a.port] in raw
+        ]
+        if fresh or counted:
+            readings.write(fresh, (), counted)
 
     def _total(
         self, before: VnicReading | None, attachment: Attachment, card: CardId, raw: Counters
@@ -87,3 +118,11 @@ class Tally:
 def _is_counted_here(attachment: Attachment) -> bool:
     """Where an agent lays the way to an appliance, it counts there."""
     return attachment.kind.is_station or attachment.kind is AttachmentKind.CHILD
+
+
+def _on_shared_tag(before: CardReading | None, a: Attachment, shown: Counters, now: int) -> CardReading:
+    """Since it has been plugged on that host. A card that moved shows what it showed, or begins at zero."""
+    new = shown if before is None else shown.since(before.shown)
+    same = before is not None and before.host == a.host
+    counted = before.counted.plus(new) if before is not None and same else new
+    return CardReading(port=a.port, host=a.host, counted=counted, shown=shown, updated=now)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from anyvisor.errors import AnyvisorError, UnreachableError
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import SwitchKind
 from anyvisor.model.names import SwitchName
 from anyvisor.model.state import State
 from anyvisor.planner.chassis import AddUplink, MakeBridge
-from anyvisor.planner.plugs import TRUNK_BRIDGE, plug_steps, trunk_plugs
+from anyvisor.planner.plugs import TRUNK_BRIDGE, plug_steps, steered_vnics, trunk_plugs
 from anyvisor.planner.seats import FIRST, chassis_name
 from anyvisor.reconcile.integration import Integrated, Integration
 from anyvisor.reconcile.plugging import carry_out
@@ -63,20 +64,31 @@ class Trunking:
     def carry_out(self, state: State, host: Host, attachments: Iterable[Attachment]) -> Integrated:
         """Settings, trunk bridge, patch pairs; returns what is plugged, and what is wrong.
 
-        The trunk comes last: a frame must not find a bridge whose VLANs lead nowhere yet.
+        The trunk comes last: a frame must not find a bridge whose VLANs lead nowhere yet. Then come the flows of those
+        that share a VLAN, which name its number.
 
         Raises:
             ForeignObjectError: another controller has this switch.
             UnreachableError: Open vSwitch does not answer.
         """
+        listed = tuple(attachments)
         problems, mappings = self._integration.configure(state, self._ground.chassis(host))
         switch = self._integration.switch()
         bridge = MakeBridge(name=TRUNK_BRIDGE, datapath=self._datapath, fail_mode="standalone")
         there = switch.observe_chassis().bridges.get(TRUNK_BRIDGE)
         if there is None:
             switch.configure((bridge,))
-        wrong = carry_out(switch, plug_steps(trunk_plugs(attachments), switch.observe()))
+        wrong = carry_out(switch, plug_steps(trunk_plugs(listed), switch.observe()))
         if there is None or self._ground.trunk not in there.ports:
             switch.configure((AddUplink(bridge=TRUNK_BRIDGE, device=self._ground.trunk),))
-        plugged = {port: plug.device for port, plug in switch.observe().items()}
+        plugs = switch.observe()
+        try:
+            switch.steer(TRUNK_BRIDGE, self._ground.trunk, steered_vnics(host.name, listed))
+        except UnreachableError:
+            raise
+        except AnyvisorError as error:
+            # Without its flows no way is laid: the card must not be plugged into it.
+            wrong = (*wrong, str(error))
+            plugs = {port: plug for port, plug in plugs.items() if not plug.steered}
+        plugged = {port: plug.device for port, plug in plugs.items()}
         return Integrated(plugged=plugged, mappings=mappings, chassis_problems=problems, vnic_problems=wrong)

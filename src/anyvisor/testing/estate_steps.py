@@ -174,7 +174,7 @@ class FakeSteps:
         if card.card not in before or not self._ours(held):
             before[card.card] = held.backing
         connected = held.connected or held.homeless
-        world.set_card(replace(held, backing=placed, connected=connected, homeless=False))
+        world.set_card(replace(held, backing=placed, connected=connected, homeless=False, taken=True))
         return {held.host}
 
     def _ours(self, card: Card) -> bool:
@@ -197,7 +197,7 @@ class FakeSteps:
         del before[card.card]
         placed = world.placed(replace(place, port=None), held.host)
         connected = held.connected or held.homeless
-        world.set_card(replace(held, backing=placed, connected=connected, homeless=False))
+        world.set_card(replace(held, backing=placed, connected=connected, homeless=False, taken=False))
         return {held.host}
 
     def _deploy(self, step: Deploy) -> set[HostName]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from anyvisor.contracts.switch import SwitchCapabilities
 from anyvisor.errors import AnyvisorError, ForeignObjectError, RetryableError
-from anyvisor.model.attachment import Plug, PlugStep, Unplug
+from anyvisor.model.attachment import Plug, PlugStep, Steered, Unplug
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.vnic import Counters, Vnic
 from anyvisor.planner.chassis import (
@@ -96,6 +96,8 @@ class FakeOpenvSwitch(FakeSwitch):
         self.tunnelled: dict[HostName, str] = {}
         self.controller_works = True
         self.seen: tuple[Vnic, ...] = ()
+        self.steered: tuple[Steered, ...] = ()
+        self.steering_failure: AnyvisorError | None = None
 
     @property
     def capabilities(self) -> SwitchCapabilities:
@@ -113,6 +115,14 @@ class FakeOpenvSwitch(FakeSwitch):
         for step in steps:
             self.chassis = configured(self.chassis, step)
         self.known_bridges = set(self.chassis.bridges)
+
+    def steer(self, bridge: str, trunk: str, vnics: Collection[Steered]) -> None:
+        """Remember them."""
+        self._maybe_fail()
+        if self.steering_failure is not None:
+            raise self.steering_failure
+        assert not vnics or trunk in self.chassis.bridges[bridge].ports, f"{trunk} is not in {bridge}"
+        self.steered = tuple(vnics)
 
     def installed(self, ports: Collection[PortName]) -> frozenset[PortName]:
         """Those of `up` that are plugged into the integration bridge."""

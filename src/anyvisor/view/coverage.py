@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from anyvisor.model.attachment import Attachment
 from anyvisor.model.capacity import Capacity
 from anyvisor.model.condition import Condition
 from anyvisor.model.kinds import Hypervisor, Scheme
@@ -97,8 +98,10 @@ def overall_view(
     for reading in telemetry.stations.values():
         stations[reading.port].append(reading)
     shares = {
-        port: port_share(telemetry.vnics.get(port), stations.get(port, ()), attached=_attached(state, port))
-        for port in state.attachments
+        port: port_share(
+            _reading(telemetry, attachment), stations.get(port, ()), attached=_attached(state, port)
+        )
+        for port, attachment in state.attachments.items()
     }
     by_host: defaultdict[HostName, list[PortName]] = defaultdict(list)
     for port, attachment in state.attachments.items():
@@ -130,6 +133,19 @@ def port_share(reading: VnicReading | None, stations: Iterable[StationReading], 
     controlled = min(whole, through)
     observed = min(whole, max(controlled, reading.native.bytes))
     return Share(bytes=whole, controlled_bytes=controlled, observed_bytes=observed)
+
+
+def _reading(telemetry: Telemetry, attachment: Attachment) -> VnicReading | None:
+    """What was counted. On a shared tag the appliance's count is no yardstick: what it never saw would not be missing
+    from it. There the card's is, and where nobody reads that, nobody reports of the vNIC.
+    """
+    reading = telemetry.vnics.get(attachment.port)
+    if reading is None or not attachment.shared:
+        return reading
+    card = telemetry.cards.get(attachment.port)
+    if card is None or card.host != attachment.host:
+        return None
+    return replace(reading, hypervisor=card.counted, native=card.counted)
 
 
 def _attached(state: State, port: PortName) -> bool:

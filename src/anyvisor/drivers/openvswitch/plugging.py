@@ -23,6 +23,9 @@ from anyvisor.model.attachment import Plug, Unplug
 from anyvisor.ovsdb.connection import Row, Transaction
 from anyvisor.planner.plugs import pair_names
 
+_NO_FRAMES_VLAN = 4095
+"""Where flows alone say what passes, a port is on this VLAN, which no frame is (IEEE 802.1Q)."""
+
 
 def plug(txn: Transaction, step: Plug, owner: str) -> None:
     """Make `step` true. A device that another device of ours stands for is put out first.
@@ -78,13 +81,14 @@ def _plug_pair(txn: Transaction, step: Plug, trunk: str, owner: str) -> None:
             if spot.marks.get(OWNER) != owner:
                 raise ForeignObjectError(f"{spot.interface.name} in {spot.bridge.name} is somebody else's")
             _leave(spot)
-    _add_end(txn, trunk, far_name, near_name, {OWNER: owner, KEY: far_key(step.port)}, step.vlan)
-    _add_end(txn, step.bridge, near_name, far_name, marks_for(step, owner), None)
+    port = _add_end(txn, trunk, far_name, near_name, {OWNER: owner, KEY: far_key(step.port)})
+    port.tag = [step.vlan] if step.vlan is not None else []
+    port.vlan_mode = ["trunk" if step.steered else "access"] if step.vlan is not None else []
+    port.trunks = [_NO_FRAMES_VLAN] if step.steered else []
+    _add_end(txn, step.bridge, near_name, far_name, marks_for(step, owner))
 
 
-def _add_end(
-    txn: Transaction, bridge_name: str, name: str, peer: str, marks: Mapping[str, str], vlan: int | None
-) -> None:
+def _add_end(txn: Transaction, bridge_name: str, name: str, peer: str, marks: Mapping[str, str]) -> Row:
     bridge = bridge_named(txn.idl, bridge_name)
     if bridge is None:
         raise RetryableError(f"there is no bridge {bridge_name}")
@@ -96,10 +100,8 @@ def _add_end(
     port = txn.insert(txn.idl.tables["Port"])
     port.name = name
     port.interfaces = [interface]
-    if vlan is not None:
-        port.tag = [vlan]
-        port.vlan_mode = ["access"]
     bridge.addvalue("ports", port.uuid)
+    return port
 
 
 def _may_stay(spot: Spot, step: Plug, owner: str) -> bool:

@@ -19,7 +19,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
         "name", "ports", "external_ids", "other_config", "fail_mode", "datapath_type", "controller",
     ),
     "Controller": ("target",),
-    "Port": ("name", "interfaces", "tag", "vlan_mode", "external_ids"),
+    "Port": ("name", "interfaces", "tag", "vlan_mode", "trunks", "external_ids"),
     "Interface": (
         "name", "type", "options", "external_ids", "statistics", "ofport", "error", "mtu_request", "mac_in_use",
     ),
@@ -103,6 +103,7 @@ def plug_at(spot: Spot, port: PortName, far: Spot | None = None) -> Plug:
     tag = spot.port.tag if far is None else far.port.tag
     mac = marks.get("attached-mac")
     return Plug(
+        steered=far is not None and list(far.port.vlan_mode) == ["trunk"],
         trunk=far.bridge.name if far is not None else None,
         port=port,
         device=spot.interface.name,

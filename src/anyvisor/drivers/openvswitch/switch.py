@@ -24,8 +24,9 @@ from anyvisor.drivers.openvswitch.rows import (
     root,
     spots,
 )
+from anyvisor.drivers.openvswitch.steering import Steering, changes, counted
 from anyvisor.errors import RetryableError
-from anyvisor.model.attachment import Plug, PlugStep, Unplug
+from anyvisor.model.attachment import Plug, PlugStep, Steered, Unplug
 from anyvisor.model.attachment import describe as describe_plug
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.vnic import Counters, Vnic
@@ -60,6 +61,8 @@ class OpenvSwitch:
         self._openflow = openflow
         self._owner = owner
         self._settle_seconds = settle_seconds
+        self._unsteered: str | None = None
+        """A bridge that is known to have no flows of ours."""
 
     @classmethod
     def connect(cls, remote: str, *, owner: Callable[[], str], timeout_seconds: float = 10.0) -> OpenvSwitch:
@@ -114,8 +117,14 @@ class OpenvSwitch:
             self._refuse_broken({step.device for step in wanted if isinstance(step, Plug)})
 
     def counters(self) -> Mapping[PortName, Counters]:
-        """What OVS counted per port of ours."""
+        """What OVS counted per port of ours; of a steered one what passed its pair, and no frame that found nobody."""
+        by_port = dict(self._port_counters())
+        if self._openflow is not None:
+            for bridge, pairs in self._steered().items():
+                by_port |= counted(pairs, self._openflow.flows(bridge))
+        return by_port
 
+    def _port_counters(self) -> Mapping[PortName, Counters]:
         def view(replica: Replica) -> dict[PortName, tuple[str, int, Counters]]:
             return {
                 port: (spot.bridge.name, ofport_of(spot), counters_of(spot.interface.statistics))
@@ -206,6 +215,43 @@ class OpenvSwitch:
                 and "attached-mac" not in spot.marks
                 and ofport_of(spot) > 0
             }
+
+        return self._connection.read(view)
+
+    def steer(self, bridge: str, trunk: str, vnics: Collection[Steered]) -> None:
+        """Lead frames between the trunk card and the patch pairs of these vNICs by MAC.
+
+        Raises:
+            RetryableError: Open vSwitch is not on this machine, or refused.
+        """
+        if not vnics and self._unsteered == bridge:
+            return
+        if self._openflow is None:
+            if vnics:
+                raise RetryableError(
+                    f"{self._connection.remote}: flows can be laid from its own machine alone"
+                )
+            return
+        numbers = self._connection.read(
+            lambda replica: {
+                spot.interface.name: ofport_of(spot) for spot in spots(replica) if spot.bridge.name == bridge
+            }
+        )
+        card = numbers.get(trunk, 0)
+        lines = changes(vnics, card if card > 0 else None, numbers, self._openflow.flows(bridge))
+        self._openflow.change(bridge, lines)
+        self._unsteered = None if vnics else bridge
+
+    def _steered(self) -> Mapping[str, list[Steering]]:
+        def view(replica: Replica) -> dict[str, list[Steering]]:
+            found: dict[str, list[Steering]] = {}
+            for spot, port in self._ours(replica):
+                far = far_end(replica, spot)
+                plug = plug_at(spot, port, far)
+                if plug.steered and plug.mac is not None and far is not None:
+                    pair = Steering(port=port, mac=plug.mac, number=ofport_of(far))
+                    found.setdefault(far.bridge.name, []).append(pair)
+            return found
 
         return self._connection.read(view)
 

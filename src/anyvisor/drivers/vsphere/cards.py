@@ -113,14 +113,15 @@ def place_of(backing: Any) -> Place | None:
 def _card(device: Any, options: Mapping[str, str], *, running: bool) -> CardRecord:
     connectable = device.connectable
     state = "connected" if running else "startConnected"
+    before = options.get(names.before_option(str(device.key)))
     return CardRecord(
         key=str(device.key),
         mac=Mac((device.macAddress or "").lower()),
         connected=bool(getattr(connectable, state, False)),
         passthrough=isinstance(device, vim.vm.device.VirtualSriovEthernetCard),
         place=place_of(device.backing),
-        taken=bool(options.get(names.before_option(str(device.key)))),
-        homeless=is_homeless(options.get(names.before_option(str(device.key)))),
+        homeless=is_homeless(before),
+        taken=bool(before),
     )
 
 

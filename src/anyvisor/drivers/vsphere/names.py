@@ -8,6 +8,7 @@ have nothing but a name, so the name says all of it. With ``8f3a01c2`` the first
     av-8f3a01c2-=inner                  the switch that we call ``inner``
     av-8f3a01c2-p=web-1                 the group ``av-8f3a01c2-web-1``, key ``port/web-1``
     av-8f3a01c2-n=red=web               the group ``web``, key ``network/red``
+    av-8f3a01c2-i=red                   the group ``av-8f3a01c2++red``, key ``inner/red``
     av-8f3a01c2-trunk=                  the group ``av-8f3a01c2-trunk``, key ``trunk``
     av-8f3a01c2-x=some~thing=odd        the group ``odd``, key ``some/thing``
 
@@ -29,7 +30,7 @@ EXTENSION = "org.anyvisor"
 """The key of the vCenter extension that our VMs name as their manager, where it is registered."""
 
 _MARK = "anyvisor"
-_LETTERS = {"port": "p", "network": "n", "trunk": "t"}
+_LETTERS = {"port": "p", "network": "n", "inner": "i", "trunk": "t"}
 _KINDS = {letter: kind for kind, letter in _LETTERS.items()}
 _OTHER = "x"
 _WORDS = frozenset({"trunk", "parking"})
@@ -125,7 +126,7 @@ def _body_of(key: str) -> str:
 def _plain_name(owner: str, body: str) -> str:
     """What such a group is called if nothing else is said."""
     kind, _, rest = body.partition("=")
-    return f"{prefix(owner)}-{rest or kind}"
+    return f"{prefix(owner)}++{rest}" if kind == _LETTERS["inner"] else f"{prefix(owner)}-{rest or kind}"
 
 
 def _key_of(body: str) -> str | None:

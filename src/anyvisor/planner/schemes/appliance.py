@@ -26,10 +26,19 @@ def judge(host: Host) -> Verdict:
     return facts.verdict(host, SCHEME)
 
 
-def predict(host: Host, load: Load) -> Prediction:  # noqa: ARG001 - every frame takes the detour, however many ports
-    """Every frame crosses native switch, appliance and native switch again."""
+def predict(host: Host, load: Load) -> Prediction:
+    """Every frame crosses native switch, appliance and native switch again.
+
+    Not so where ports of one network share a tag: then VMs may send every byte to the neighbour that they have on
+    their host, and nothing is sure to be controlled. A distributed switch counts it all the same; a standard one tells
+    nothing.
+    """
     share = parts.share_on_switch(host)
-    return Prediction(controlled=share, observed=share, local_hops=3, bottleneck=f"appliance of {host.name}")
+    bottleneck = f"appliance of {host.name}"
+    if load.shares_tags and load.has_neighbours and not traits.agentless(host):
+        observed = 0.0 if _tells_nothing(host) else share
+        return Prediction(controlled=0.0, observed=observed, local_hops=1, bottleneck=bottleneck)
+    return Prediction(controlled=share, observed=share, local_hops=3, bottleneck=bottleneck)
 
 
 def steps(host: Host, load: Load, carried: Scheme | None) -> tuple[PlanStep, ...]:
@@ -51,13 +60,22 @@ def steps(host: Host, load: Load, carried: Scheme | None) -> tuple[PlanStep, ...
         ),
         *parts.create_bridges(appliance),
         parts.register_chassis(host, appliance),
-        *parts.move_vnics(host, load.ports, "the inner switch, each alone on a VLAN", attachment(host)),
+        *parts.move_vnics(host, load.ports, f"the inner switch, {_tagged(host, load)}", attachment(host)),
     )
 
 
 def attachment(host: Host) -> AttachmentKind:
     """How its vNICs are bound: child ports where no agent may lay a way for each."""
     return AttachmentKind.CHILD if traits.agentless(host) else ATTACHMENT
+
+
+def _tagged(host: Host, load: Load) -> str:
+    together = load.shares_tags and not traits.agentless(host)
+    return "those of a network together on a VLAN" if together else "each alone on a VLAN"
+
+
+def _tells_nothing(host: Host) -> bool:
+    return host.hypervisor is Hypervisor.ESXI and not traits.may_use_vds(host)
 
 
 def _inner_switch(host: Host) -> str:

@@ -17,6 +17,13 @@ class Load:
 
     local: Mapping[NetworkName, int] = field(default_factory=dict)
     beyond: Mapping[NetworkName, int] = field(default_factory=dict)
+    shares_tags: bool = False
+    """Behind an appliance, the ports of one network share a tag."""
+
+    @property
+    def has_neighbours(self) -> bool:
+        """True if two ports of the host are on one network."""
+        return any(count > 1 for count in self.local.values())
 
     @property
     def ports(self) -> int:
@@ -46,6 +53,7 @@ def loads(site: Site, native: Collection[HostName] = ()) -> dict[HostName, Load]
     return {
         host: Load(
             local=counts,
+            shares_tags=site.policy.shares_tags,
             beyond={
                 network: others
                 for network, count in counts.items()
