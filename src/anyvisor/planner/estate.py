@@ -31,7 +31,7 @@ from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.state import Tag
 from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps
-from anyvisor.planner.facts import traits
+from anyvisor.planner.facts import traits, vds
 from anyvisor.planner.inner import (
     InnerPlace,
     group_name,
@@ -41,12 +41,12 @@ from anyvisor.planner.inner import (
     trunk_name,
 )
 from anyvisor.planner.silence import within_reach
+from anyvisor.planner.trunks import inner_version
 from anyvisor.planner.unused import unused_switches
 
 TRUNK = "trunk"
 _Identity: TypeAlias = tuple[str, str, str]
 """Switch, host (empty on a distributed switch) and name of a group."""
-_TOO_OLD_TO_LEARN = (6, 6, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,16 +202,35 @@ def _places(wanted: Wanted) -> dict[HostName, InnerPlace]:
     }
 
 
-def _switch_steps(wanted: Wanted, estate: Estate) -> Iterator[EstateStep]:
+def _members(wanted: Wanted) -> Mapping[InnerPlace, list[HostName]]:
     members: defaultdict[InnerPlace, list[HostName]] = defaultdict(list)
     for host, place in _places(wanted).items():
         members[place].append(host)
-    for place, hosts in members.items():
+    return members
+
+
+def _switch_steps(wanted: Wanted, estate: Estate) -> Iterator[EstateStep]:
+    for place, hosts in _members(wanted).items():
         there = estate.switches.get(place.switch)
         lacking = [host for host in hosts if there is None or host not in there.hosts]
         if lacking:
             everybody = tuple(sorted({*hosts, *(there.hosts if there is not None else ())}))
-            yield MakeSwitch(switch=InnerSwitch(name=place.switch, kind=place.kind, hosts=everybody))
+            version = _version(place, hosts, wanted, estate)
+            yield MakeSwitch(
+                switch=InnerSwitch(name=place.switch, kind=place.kind, hosts=everybody, version=version)
+            )
+
+
+def _version(place: InnerPlace, hosts: Iterable[HostName], wanted: Wanted, estate: Estate) -> str:
+    """As the plan has it. Of a host whose version nobody states, what the manager says of it counts."""
+    if place.kind is not SwitchKind.VDS:
+        return ""
+    there = estate.switches.get(place.switch)
+    members = (
+        host if host.version else estate.hosts.get(host.name, host)
+        for host in (wanted.hosts[name] for name in hosts)
+    )
+    return inner_version(members, there.version if there is not None else "")
 
 
 def _keeping(wanted: Wanted) -> Keeping:
@@ -266,25 +285,20 @@ def _access(name: str, place: InnerPlace, key: str, vlan: int, host: Host) -> Gr
 
 
 def _trunks(wanted: Wanted, estate: Estate) -> Iterator[Group]:
-    for host, place in _places(wanted).items():
+    for place, hosts in _members(wanted).items():
         distributed = place.kind is SwitchKind.VDS
-        there = estate.switches.get(place.switch)
-        learns = distributed and there is not None and _learns(there.version)
-        yield Group(
-            switch=place.switch,
-            name=trunk_name(place),
-            key=TRUNK,
-            trunk=True,
-            mac_learning=learns,
-            promiscuous=not learns,
-            forged_transmits=True,
-            host=None if distributed else host,
-        )
-
-
-def _learns(version: str) -> bool:
-    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
-    return numbers >= _TOO_OLD_TO_LEARN
+        learns = distributed and vds.learns(_version(place, hosts, wanted, estate))
+        for host in (None,) if distributed else hosts:
+            yield Group(
+                switch=place.switch,
+                name=trunk_name(place),
+                key=TRUNK,
+                trunk=True,
+                mac_learning=learns,
+                promiscuous=not learns,
+                forged_transmits=True,
+                host=host,
+            )
 
 
 def _group_steps(
