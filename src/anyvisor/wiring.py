@@ -17,7 +17,7 @@ from anyvisor.drivers.ovn.controller import OvnController
 from anyvisor.errors import AnyvisorError, RetryableError, TerminalError, UnreachableError
 from anyvisor.model.estate import Estate, Health
 from anyvisor.model.host import Host
-from anyvisor.model.names import HostName, ObjectKey
+from anyvisor.model.names import HostName, ObjectKey, SwitchName
 from anyvisor.model.site import Controller, Manager, Site
 from anyvisor.model.state import State, Telemetry
 from anyvisor.ovsdb.lazy import LazyBeats, LazyReadings
@@ -303,11 +303,21 @@ ASK_SECONDS = 10.0
 """How long a manager is asked for its hosts by a command that a person waits for."""
 
 
-def ask_managers(site: Site, owner: str) -> tuple[dict[HostName, Host], dict[str, AnyvisorError]]:
-    """The hosts that the site's managers report now, and the managers that could not be asked, with why."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the site's managers say now: hosts, versions of inner switches, and who could not be asked, with why."""
+
+    hosts: Mapping[HostName, Host]
+    inner: Mapping[SwitchName, str]
+    silent: Mapping[str, AnyvisorError]
+
+
+def ask_managers(site: Site, owner: str) -> Asked:
+    """Ask each manager of the site."""
     from anyvisor.drivers.vsphere.estate import Patience, VsphereEstate
 
     found: dict[HostName, Host] = {}
+    inner: dict[SwitchName, str] = {}
     silent: dict[str, AnyvisorError] = {}
     for manager in site.managers.values():
         if manager.driver != "vsphere":
@@ -315,31 +325,39 @@ def ask_managers(site: Site, owner: str) -> tuple[dict[HostName, Host], dict[str
         try:
             driver = VsphereEstate.connect(manager, owner, patience=Patience(answer_seconds=ASK_SECONDS))
             try:
-                found |= reported_by(manager.name, driver.estate().hosts)
+                estate = driver.estate()
+                found |= reported_by(manager.name, estate.hosts)
+                inner |= inner_versions(estate)
             finally:
                 driver.close()
         except AnyvisorError as error:
             silent[manager.name] = error
-    return found, silent
+    return Asked(hosts=found, inner=inner, silent=silent)
 
 
-def complete(site: Site, state: State) -> tuple[Site, dict[str, AnyvisorError]]:
-    """The site with the hosts that its managers report, and the managers that could not be asked, with why."""
-    reported, silent = ask_managers(site, state.owner)
-    return completed(site, state, reported, silent), silent
+def inner_versions(estate: Estate) -> dict[SwitchName, str]:
+    """The versions of the distributed inner switches that a manager shows."""
+    return {name: switch.version for name, switch in estate.switches.items() if switch.version}
+
+
+def complete(site: Site, state: State) -> tuple[Site, Asked]:
+    """The site with the hosts that its managers report, and all that they said."""
+    asked = ask_managers(site, state.owner)
+    return completed(site, state, asked.hosts, asked.silent), asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
     """The stored state, the site with the hosts that its managers report, and what that would change of everything.
 
-    `silent` are the managers that could not be asked, with why.
+    `silent` are the managers that could not be asked, with why; `inner` are versions of inner switches that exist.
     """
 
     state: State
     site: Site
     preview: Preview
     silent: Mapping[str, AnyvisorError]
+    inner: Mapping[SwitchName, str]
 
 
 def preview(settings: Settings, site: Site) -> Foreseen:
@@ -373,4 +391,5 @@ def preview(settings: Settings, site: Site) -> Foreseen:
         found = find(
             wanted, controller, estates, entities, wishes=appliance_wishes, now_seconds=int(time.time())
         )
-        return Foreseen(state=state, site=whole, preview=found, silent=silent)
+        inner = {name: v for estate in estates.values() for name, v in inner_versions(estate).items()}
+        return Foreseen(state=state, site=whole, preview=found, silent=silent, inner=inner)

@@ -61,7 +61,8 @@ def apply(context: click.Context, site_file: Path, *, dry_run: bool, wait_second
     wiring.ensure_database(settings)
     with wiring.open_store(settings) as intent, wiring.open_store(settings, lock=True) as store:
         before = intent.snapshot()
-        changed = intent.write_site(complete(site, before))
+        whole, _ = complete(site, before)
+        changed = intent.write_site(whole)
         click.echo(f"intent: {len(changed)} changed" if changed else "intent: unchanged")
         _carry_out(settings, intent, store, wait_seconds=wait_seconds)
         _report(before, intent.snapshot())
@@ -75,7 +76,7 @@ def _preview(settings: Settings, site: Site) -> None:
     foreseen = wiring.preview(settings, site)
     found, silent = foreseen.preview, foreseen.silent
     source = f"against {wiring.database_of(settings)}"
-    planned = paper.plan(foreseen.site, foreseen.state, now_seconds=int(time.time()))
+    planned = paper.plan(foreseen.site, foreseen.state, now_seconds=int(time.time()), inner=foreseen.inner)
     for line in plan_lines(planned, foreseen.site, source=source, why=False):
         click.echo(line)
     _preview_changes("the controller", found.controller)

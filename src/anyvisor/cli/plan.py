@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from anyvisor.cli.plan_text import plan_lines
 from anyvisor.cli.table import note
 from anyvisor.codec.site import load_site
 from anyvisor.errors import UnreachableError
+from anyvisor.model.names import SwitchName
 from anyvisor.model.site import Site
 from anyvisor.model.state import State
 from anyvisor.planner import paper
@@ -39,9 +41,10 @@ def plan(
     """
     site = load_site(site_file)
     state, source = (State(), ON_PAPER) if on_paper else _known(context, site)
+    inner: Mapping[SwitchName, str] | None = None
     if not on_paper and (source != ON_PAPER or names_strangers(site)):
-        site = complete(site, state)
-    planned = paper.plan(site, state, now_seconds=int(time.time()))
+        site, inner = complete(site, state)
+    planned = paper.plan(site, state, now_seconds=int(time.time()), inner=inner)
     if as_json:
         print_json(paper.to_json(planned))
     else:
@@ -56,12 +59,15 @@ def names_strangers(site: Site) -> bool:
     return any(port.host is not None and port.host not in site.hosts for port in site.ports.values())
 
 
-def complete(site: Site, state: State) -> Site:
-    """The site with the hosts that its managers report. One that cannot be asked is named: its last word counts."""
-    whole, silent = wiring.complete(site, state)
-    for manager, error in silent.items():
+def complete(site: Site, state: State) -> tuple[Site, Mapping[SwitchName, str]]:
+    """The site with the hosts that its managers report, and the versions of inner switches that exist.
+
+    A manager that cannot be asked is named: its last word counts.
+    """
+    whole, asked = wiring.complete(site, state)
+    for manager, error in asked.silent.items():
         click.echo(note(f"{manager} was not asked for its hosts: ") + str(error), err=True)
-    return whole
+    return whole, asked.inner
 
 
 def _known(context: click.Context, _site: Site) -> tuple[State, str]:

@@ -26,25 +26,20 @@ from anyvisor.model.estate import (
     MakeSwitch,
     Plugin,
 )
-from anyvisor.model.host import Host, NativeSwitch
+from anyvisor.model.host import Host
 from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
 from anyvisor.model.names import HostName, Mac, NetworkName, PortName, SwitchName
 from anyvisor.model.state import Tag
 from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps
-from anyvisor.planner.entity import entity_groups
-from anyvisor.planner.facts import traits
+from anyvisor.planner.facts import vds
 from anyvisor.planner.inner import (
     InnerPlace,
-    group_name,
     holder_key,
     inner_place,
-    network_group_name,
-    port_key,
-    shared_group_name,
-    shared_key,
     trunk_name,
 )
 from anyvisor.planner.leftovers import leftovers, of_many
+from anyvisor.planner.portgroups import port_groups
 from anyvisor.planner.proposal import (
     EstatePlan,
     Frame,
@@ -55,10 +50,10 @@ from anyvisor.planner.proposal import (
     place_of,
     wire_of,
 )
+from anyvisor.planner.trunks import inner_version
 from anyvisor.planner.unused import unused_switches
 
 TRUNK = "trunk"
-_TOO_OLD_TO_LEARN = (6, 6, 0)
 _NOT_SHOWN = "the manager does not show this host; what is plugged there stays as it is"
 
 
@@ -237,16 +232,35 @@ def _places(wanted: Wanted) -> dict[HostName, InnerPlace]:
     }
 
 
-def _switch_steps(wanted: Wanted, estate: Estate) -> Iterator[EstateStep]:
+def _members(wanted: Wanted) -> Mapping[InnerPlace, list[HostName]]:
     members: defaultdict[InnerPlace, list[HostName]] = defaultdict(list)
     for host, place in _places(wanted).items():
         members[place].append(host)
-    for place, hosts in members.items():
+    return members
+
+
+def _switch_steps(wanted: Wanted, estate: Estate) -> Iterator[EstateStep]:
+    for place, hosts in _members(wanted).items():
         there = estate.switches.get(place.switch)
         lacking = [host for host in hosts if there is None or host not in there.hosts]
         if lacking:
             everybody = tuple(sorted({*hosts, *(there.hosts if there is not None else ())}))
-            yield MakeSwitch(switch=InnerSwitch(name=place.switch, kind=place.kind, hosts=everybody))
+            version = _version(place, hosts, wanted, estate)
+            yield MakeSwitch(
+                switch=InnerSwitch(name=place.switch, kind=place.kind, hosts=everybody, version=version)
+            )
+
+
+def _version(place: InnerPlace, hosts: Iterable[HostName], wanted: Wanted, estate: Estate) -> str:
+    """As the plan has it. Of a host whose version nobody states, what the manager says of it counts."""
+    if place.kind is not SwitchKind.VDS:
+        return ""
+    there = estate.switches.get(place.switch)
+    members = (
+        host if host.version else estate.hosts.get(host.name, host)
+        for host in (wanted.hosts[name] for name in hosts)
+    )
+    return inner_version(members, there.version if there is not None else "")
 
 
 def _keeping(wanted: Wanted) -> Keeping:
@@ -264,74 +278,24 @@ def _keeping(wanted: Wanted) -> Keeping:
 
 
 def _groups(wanted: Wanted, estate: Estate, problems: dict[str, str]) -> Iterator[tuple[PortName, Group]]:
-    segments = entity_groups(estate)
-    for port, attachment in sorted(wanted.attachments.items()):
-        host = wanted.hosts.get(attachment.host)
-        if host is None:
-            continue
-        if attachment.kind.is_trunked and attachment.vlan is not None:
-            place = inner_place(host, wanted.owner)
-            name, key = group_name(wanted.owner, port), port_key(port)
-            if attachment.shared:
-                name = shared_group_name(place, attachment.network)
-                key = shared_key(attachment.network)
-            yield port, _access(name, place, key, attachment.vlan, host)
-        elif attachment.kind is AttachmentKind.ENTITY and traits.owned_by_nsx(host):
-            segment = segments.get((host.name, attachment.network))
-            if segment is None:
-                problems[port] = (
-                    f"no switch of {host.name} shows a segment of NSX for {attachment.network} yet"
-                )
-                continue
-            yield port, segment
-        elif attachment.kind.is_station and attachment.vlan is not None:
-            native = _switch_that_stays(host, attachment.kind)
-            if native is None:
-                problems[port] = f"{host.name} has no native switch that it could be plugged into"
-                continue
-            place = InnerPlace(switch=native.name, kind=native.kind, scope="")
-            network = attachment.network
-            name = network_group_name(wanted.owner, network)
-            yield port, _access(name, place, f"network/{network}", attachment.vlan, host)
-
-
-def _switch_that_stays(host: Host, kind: AttachmentKind) -> NativeSwitch | None:
-    """The vendor's solution is the distributed switch (a standard one has no controller); any will do otherwise."""
-    if kind is AttachmentKind.ENTITY:
-        return traits.native_switch(host, SwitchKind.VDS)
-    return traits.native_switch(host)
-
-
-def _access(name: str, place: InnerPlace, key: str, vlan: int, host: Host) -> Group:
-    return Group(
-        switch=place.switch,
-        name=name,
-        key=key,
-        vlan=vlan,
-        host=host.name if place.kind is SwitchKind.VSS else None,
-    )
+    return port_groups(wanted.owner, wanted.hosts, wanted.attachments.values(), estate, problems)
 
 
 def _trunks(wanted: Wanted, estate: Estate) -> Iterator[Group]:
-    for host, place in _places(wanted).items():
+    for place, hosts in _members(wanted).items():
         distributed = place.kind is SwitchKind.VDS
-        there = estate.switches.get(place.switch)
-        learns = distributed and there is not None and _learns(there.version)
-        yield Group(
-            switch=place.switch,
-            name=trunk_name(place),
-            key=TRUNK,
-            trunk=True,
-            mac_learning=learns,
-            promiscuous=not learns,
-            forged_transmits=True,
-            host=None if distributed else host,
-        )
-
-
-def _learns(version: str) -> bool:
-    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
-    return numbers >= _TOO_OLD_TO_LEARN
+        learns = distributed and vds.learns(_version(place, hosts, wanted, estate))
+        for host in (None,) if distributed else hosts:
+            yield Group(
+                switch=place.switch,
+                name=trunk_name(place),
+                key=TRUNK,
+                trunk=True,
+                mac_learning=learns,
+                promiscuous=not learns,
+                forged_transmits=True,
+                host=host,
+            )
 
 
 def _group_steps(

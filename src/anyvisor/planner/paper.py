@@ -7,21 +7,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.host import Host
-from anyvisor.model.kinds import AttachmentKind, Scheme
-from anyvisor.model.names import HostName, PortName
+from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
+from anyvisor.model.names import HostName, PortName, SwitchName
 from anyvisor.model.plan import EscapeGroup, EscapingPair, HostPlan, Plan, PlanStep, Unenforced, Verdict
 from anyvisor.model.port import Port
 from anyvisor.model.site import Site
 from anyvisor.model.state import HostState, State
+from anyvisor.planner import trunks
 from anyvisor.planner.capacity import capacities
 from anyvisor.planner.choose import choose, verdicts
 from anyvisor.planner.escape import NATIVE, escape_groups, escapes, unenforced
+from anyvisor.planner.facts import traits
 from anyvisor.planner.fallbacks import fallen_ports, notes
+from anyvisor.planner.found import in_use
 from anyvisor.planner.intent import changes_of_intent
 from anyvisor.planner.placement import site_in_place
 from anyvisor.planner.schemes import SCHEMES, Load, attachment_kind, loads
@@ -33,12 +36,16 @@ PAIRS_LISTED = 10_000
 _UNKNOWN = HostState()
 
 
-def plan(site: Site, state: State, *, now_seconds: int = 0) -> Plan:
+def plan(
+    site: Site, state: State, *, now_seconds: int = 0, inner: Mapping[SwitchName, str] | None = None
+) -> Plan:
     """What `site` asks for, where `state` is what was decided and is in force (``State()`` on paper).
 
     `now_seconds` (since the epoch) tells tags that rest from those that have rested; without it all of them rest.
+    `inner` are the versions of the distributed inner switches that exist; None where no manager was asked.
     """
-    chosen = choices(site, state)
+    anew = _chooser(site, state)
+    chosen = {name: anew(host) for name, host in site.hosts.items()}
     schemes = {host: choice.scheme for host, choice in chosen.items()}
     native = {host for host, scheme in schemes.items() if scheme in NATIVE}
     actual = loads(site, native)
@@ -46,9 +53,14 @@ def plan(site: Site, state: State, *, now_seconds: int = 0) -> Plan:
     attached = _attachments_by_host(state)
     fallen = fallen_ports(state)
     shared = sharing(site, schemes, fallen)
+    wires = _trunks(site, state, schemes, inner)
     hosts = tuple(
         _with_steps(
-            _with_notes(site, chosen[name], ports.get(name, ())),
+            _with_notes(
+                site,
+                _with_trunk(chosen[name], site.hosts[name], wires.get(name), anew),
+                ports.get(name, ()),
+            ),
             site.hosts[name],
             actual[name],
             state.hosts.get(name, _UNKNOWN).carried,
@@ -74,13 +86,52 @@ def choices(site: Site, state: State) -> dict[HostName, HostPlan]:
 
     The floor is held against what is sure whatever the other hosts get, so the order of hosts plays no part.
     """
+    chosen = _chooser(site, state)
+    return {name: chosen(host) for name, host in site.hosts.items()}
+
+
+def _chooser(site: Site, state: State) -> Callable[[Host], HostPlan]:
     decided = {name: state.hosts.get(name, _UNKNOWN) for name in site.hosts}
     current = {name: host.scheme or host.carried for name, host in decided.items()}
     cautious = loads(site, {name for name, host in site.hosts.items() if may_be_native(host, current[name])})
-    return {
-        name: choose(host, site.policy.of_cluster(host.cluster), current=current[name], load=cautious[name])
-        for name, host in site.hosts.items()
-    }
+    return lambda host: choose(
+        host, site.policy.of_cluster(host.cluster), current=current[host.name], load=cautious[host.name]
+    )
+
+
+def _trunks(
+    site: Site,
+    state: State,
+    schemes: Mapping[HostName, Scheme | None],
+    inner: Mapping[SwitchName, str] | None,
+) -> dict[HostName, tuple[str, str]]:
+    """What `trunks.told` says of every ESXi host under `appliance`.
+
+    A host that nothing is built on yet has no say in the switch that it would share.
+    """
+    served = [
+        site.hosts[name]
+        for name, scheme in schemes.items()
+        if scheme is Scheme.APPLIANCE and site.hosts[name].hypervisor is Hypervisor.ESXI
+    ]
+    if not served:
+        return {}
+    ports = site_in_place(replace(state, site=site)).ports.values()
+    used = in_use(site, site.hosts, {port.host for port in ports if port.host is not None})
+    taking_part = [host for host in served if host.name in used]
+    return {**trunks.told(served, state.owner, inner), **trunks.told(taking_part, state.owner, inner)}
+
+
+def _with_trunk(
+    choice: HostPlan, host: Host, trunk: tuple[str, str] | None, chosen: Callable[[Host], HostPlan]
+) -> HostPlan:
+    """The version of the inner switch changes the words of a verdict alone, never what is chosen."""
+    if trunk is None:
+        return choice
+    version, sentence = trunk
+    if version:
+        choice = chosen(replace(host, facts={**host.facts, traits.INNER_VERSION: version}))
+    return replace(choice, because=(*choice.because, sentence))
 
 
 def may_be_native(host: Host, current: Scheme | None = None) -> bool:

@@ -32,8 +32,10 @@ from anyvisor.planner.facts.version import Version, parse
 from anyvisor.testing.estate_world import EstateWorld, FakeVm, GroupKey
 
 _NEWEST_SWITCH = (
+    ((9, 0, 0), "9.0.0"),
     ((8, 0, 3), "8.0.3"),
     ((8, 0, 0), "8.0.0"),
+    ((7, 0, 3), "7.0.3"),
     ((7, 0, 2), "7.0.2"),
     ((7, 0, 0), "7.0.0"),
     ((6, 7, 0), "6.6.0"),

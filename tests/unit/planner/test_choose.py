@@ -246,6 +246,11 @@ def test_the_default_preference_chooses(host, scheme):
         (
             changed(ESX, switches=(NativeSwitch(name="d", kind=SwitchKind.VDS, version="6.5.0"),)),
             Scheme.APPLIANCE,
+            "ESXI_APPLIANCE_VDS",
+        ),
+        (
+            changed(ESX, facts={**ESX.facts, "vcenter_version": "6.5.0"}),
+            Scheme.APPLIANCE,
             "ESXI_APPLIANCE_VDS_PROMISCUOUS",
         ),
         (changed(ESX, switches=(), facts={"edition": "standard"}), Scheme.APPLIANCE, "ESXI_APPLIANCE_VSS"),

@@ -37,6 +37,7 @@ def test_a_host_is_reported_with_the_facts_that_a_plan_rests_on(estate):
         "edition": "enterprise-plus",
         "vds_license": True,
         "vcenter": True,
+        "vcenter_version": "8.0.3",
         "nsx": False,
         "fault_tolerance": False,
         "passthrough_vnics": 1,

@@ -174,8 +174,9 @@ class VsphereEstate:
     def _refresh(self) -> None:
         heard = self._collector.changes()
         if heard.anew:
-            vcenter = self._session.read(lambda opened: opened.content.about.apiType == "VirtualCenter")
-            self._picture = Picture(self._owner, self._manager, vcenter=vcenter)
+            about = self._session.read(lambda opened: opened.content.about)
+            vcenter = about.apiType == "VirtualCenter"
+            self._picture = Picture(self._owner, self._manager, vcenter=vcenter, version=about.version)
         self._picture.take(heard.updates)
         migrations.complete(self._session, self._picture)
         shown = self._picture.estate().appliances

@@ -36,10 +36,11 @@ V = TypeVar("V")
 class Picture:
     """Records by key, and the estate made of them. `vcenter` is False for an ESXi host without one."""
 
-    def __init__(self, owner: str, manager: str, *, vcenter: bool) -> None:
+    def __init__(self, owner: str, manager: str, *, vcenter: bool, version: str = "") -> None:
         self.owner = owner
         self._manager = manager
         self.vcenter = vcenter
+        self._version = version
         self._raw = RawStore()
         self.hosts: dict[str, HostRecord] = {}
         self.vms: dict[str, VmRecord] = {}
@@ -246,6 +247,7 @@ class Picture:
             distributed=member_of,
             facts={
                 "vcenter": self.vcenter,
+                **({"vcenter_version": self._version} if self.vcenter and self._version else {}),
                 "connection": record.connection,
                 "maintenance": record.maintenance,
                 "nsx": nsx,

@@ -16,6 +16,7 @@ from anyvisor.drivers.vsphere.switches import network_system
 from anyvisor.drivers.vsphere.work import Job, Work
 from anyvisor.errors import AnyvisorError, ForeignObjectError, RetryableError, TerminalError
 from anyvisor.model.estate import DropGroup, Group, MakeGroup
+from anyvisor.planner.facts import vds
 
 _Portgroup: Any = vim.dvs.DistributedVirtualPortgroup
 _GROUPS_AT_ONCE = 250
@@ -71,7 +72,7 @@ def _check(work: Work, group: Group) -> None:
             raise TerminalError(f"{group.name}: a standard switch cannot learn MAC addresses")
         return
     switch = _switch(work, group)
-    if group.mac_learning and not specs.learns(switch.version):
+    if group.mac_learning and not vds.learns(switch.version):
         raise TerminalError(f"{group.name}: {switch.name} ({switch.version}) cannot learn MAC addresses")
     for there in lookup.groups_named(work.picture, group.name):
         if there.mark is None or there.switch != switch.key:
@@ -110,7 +111,7 @@ def _add(work: Work, switch: SwitchRecord, groups: list[Group]) -> None:
 
 
 def _add_job(work: Work, switch: SwitchRecord, groups: list[Group]) -> Job:
-    can_learn = specs.learns(switch.version)
+    can_learn = vds.learns(switch.version)
     listed = [specs.group_spec(work.owner, group, can_learn=can_learn) for group in groups]
     more = f" and {len(groups) - 1} more" if len(groups) > 1 else ""
     return Job(
@@ -128,7 +129,7 @@ def _change_job(work: Work, switch: SwitchRecord, there: GroupRecord, group: Gro
             raise RetryableError(f"the group {group.name} on {switch.name} is gone")
         if names.marked_key(owner, config.description) is None:
             raise ForeignObjectError(f"the group {group.name} on {switch.name} is not ours any more")
-        spec = specs.changed_group_spec(owner, group, config, can_learn=specs.learns(switch.version))
+        spec = specs.changed_group_spec(owner, group, config, can_learn=vds.learns(switch.version))
         return opened.object(_Portgroup, there.key).ReconfigureDVPortgroup_Task(spec)
 
     return Job(f"changing the group {group.name} on {switch.name}", start)

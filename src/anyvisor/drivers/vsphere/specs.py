@@ -10,58 +10,34 @@ from anyvisor.drivers.vsphere import hosts, names
 from anyvisor.drivers.vsphere.api import Dvs, vim
 from anyvisor.errors import TerminalError
 from anyvisor.model.estate import Group, InnerSwitch
+from anyvisor.planner.facts import vds
 from anyvisor.planner.facts.version import parse
 
-_VERSIONS = (
-    ("9.0.0", (9, 0, 0)),
-    ("8.0.3", (8, 0, 3)),
-    ("8.0.0", (8, 0, 0)),
-    ("7.0.3", (7, 0, 3)),
-    ("7.0.2", (7, 0, 2)),
-    ("7.0.0", (7, 0, 0)),
-    ("6.6.0", (6, 7, 0)),
-    ("6.5.0", (6, 5, 0)),
-    ("6.0.0", (6, 0, 0)),
-)
-"""Versions of distributed switches, each with the oldest ESXi that takes part in one."""
-_LEARNS_FROM = (6, 6, 0)
 _MAC_LIMIT = 4096
 _ACCESS_PORTS, _TRUNK_PORTS = 1, 8
 _Portgroup: Any = vim.dvs.DistributedVirtualPortgroup
 _Member: Any = vim.dvs.HostMember
 
 
-def newest_version(host_version: str) -> str | None:
-    """The newest distributed switch that a host takes part in; None for one that is too old for any of ours."""
-    version = parse(host_version)
-    if version is None:
-        return None
-    return next((switch for switch, oldest in _VERSIONS if version >= oldest), None)
-
-
-def version_for(switch: InnerSwitch, host_versions: Iterable[str]) -> str:
-    """The version to make a switch in: the one asked for, else the newest that its oldest host can.
+def version_for(switch: InnerSwitch, versions: Iterable[str]) -> str:
+    """The version to make a switch in: the one asked for, checked against what hosts and vCenter can. Where none is
+    asked for, because the planner does not know those, the newest that the oldest can.
 
     Raises:
-        TerminalError: a host is too old.
+        TerminalError: a host, or the vCenter, is too old.
     """
-    newest = {version: newest_version(version) for version in host_versions}
-    old = [version for version, most in newest.items() if most is None]
+    listed = tuple(versions)
+    old = [version for version in listed if vds.newest_version(version) is None]
     if old:
         raise TerminalError(f"{switch.name}: ESXi {old[0]} takes part in no distributed switch of ours")
-    able = min((parse(most or "") or (0, 0, 0) for most in newest.values()), default=(0, 0, 0))
-    wanted = switch.version or ".".join(map(str, able))
-    if (parse(wanted) or (0, 0, 0)) > able:
-        oldest = min(newest, key=lambda version: parse(version) or (0, 0, 0))
+    able = vds.common_version(listed)
+    wanted = switch.version or able
+    if able is None or wanted is None or not vds.at_least(able, wanted):
+        oldest = min(listed, key=lambda version: parse(version) or (0, 0, 0), default="")
         raise TerminalError(
             f"{switch.name}: ESXi {oldest} is too old for a distributed switch of version {wanted}"
         )
     return wanted
-
-
-def learns(version: str) -> bool:
-    """Whether a distributed switch of that version can learn MAC addresses."""
-    return (parse(version) or (0, 0, 0)) >= _LEARNS_FROM
 
 
 def switch_spec(owner: str, switch: InnerSwitch, version: str) -> Any:
@@ -188,8 +164,3 @@ def standard_group_spec(group: Group, native: str, switch: str) -> Any:
         vswitchName=switch,
         policy=vim.host.NetworkPolicy(security=security),
     )
-
-
-def at_least(version: str, wanted: str) -> bool:
-    """Whether a version is that one or a newer."""
-    return (parse(version) or (0, 0, 0)) >= (parse(wanted) or (0, 0, 0))

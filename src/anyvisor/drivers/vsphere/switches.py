@@ -15,6 +15,7 @@ from anyvisor.drivers.vsphere.work import Job, Work
 from anyvisor.errors import ForeignObjectError, RetryableError, TerminalError
 from anyvisor.model.estate import DropSwitch, InnerSwitch, MakeSwitch
 from anyvisor.model.kinds import SwitchKind
+from anyvisor.planner.facts import vds
 
 
 def make_switch(work: Work, step: MakeSwitch) -> None:
@@ -51,11 +52,11 @@ def _make_distributed(work: Work, switch: InnerSwitch, hosts: list[HostRecord]) 
     if there is None:
         there = _create(work, switch, hosts)
     for host in hosts:
-        newest = specs.newest_version(host.version)
+        newest = vds.newest_version(host.version)
         if host.key in there.members:
             continue
         lookup.answering(host)
-        if not specs.at_least(newest or "", there.version):
+        if not vds.at_least(newest or "", there.version):
             raise TerminalError(f"{host.name} is too old for a distributed switch of version {there.version}")
     if there.mtu != switch.mtu or any(host.key not in there.members for host in hosts):
         key = there.key

@@ -172,8 +172,7 @@ _APPLIANCE = (
         code="ESXI_APPLIANCE_VDS",
         reason="A distributed switch without uplinks gives every vNIC a VLAN of its own; its trunk learns MACs.",
         source=f"{DRAFT} section 5 (2), figure 4; {_MAC_LEARNING}",
-        versions=((6, 7, 0), None),
-        when=both(traits.may_use_vds, lacks(traits.vds_older_than_6_6)),
+        when=both(traits.may_use_vds, traits.inner_switch_learns),
     ),
     Row(
         scheme=Scheme.APPLIANCE,
@@ -183,7 +182,7 @@ _APPLIANCE = (
         source=f"{DRAFT} section 5 (2), figure 4; {_MAC_LEARNING}",
         when=traits.may_use_vds,
         warnings=(
-            "MAC learning needs ESXi 6.7 and VDS 6.6.0: the appliance's trunk port must be promiscuous.",
+            "MAC learning needs an inner switch of version 6.6.0, and so ESXi 6.7 on every host that takes part.",
         ),
     ),
     Row(

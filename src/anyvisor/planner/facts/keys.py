@@ -41,6 +41,13 @@ KEYS: tuple[Key, ...] = (
         hypervisors=_ESXI,
     ),
     Key(
+        name="vcenter_version",
+        kind=str,
+        meaning="the version of the vCenter: no distributed switch is newer",
+        absent="that of the host, or newer",
+        hypervisors=_ESXI,
+    ),
+    Key(
         name="vds_license",
         kind=bool,
         meaning="the licence includes the distributed switch",

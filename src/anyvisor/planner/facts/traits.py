@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import Hypervisor, SwitchKind
+from anyvisor.planner.facts import vds
 from anyvisor.planner.facts.version import parse
 
 Condition = Callable[[Host], bool]
@@ -16,6 +17,9 @@ APPLIANCE_MEMORY_GIB = 4
 ROOM_FOR_APPLIANCE = {"spare_vcpus": APPLIANCE_VCPUS, "spare_memory_gib": APPLIANCE_MEMORY_GIB}
 APPLIANCE_SIZE = f"{APPLIANCE_VCPUS} vCPUs and {APPLIANCE_MEMORY_GIB} GiB of memory"
 """Our own default; what it carries with that depends on the host."""
+
+INNER_VERSION = "inner_version"
+"""Joins the facts of a host once it is known with whom it shares its inner switch."""
 
 _VDS_EDITIONS = frozenset({"enterprise-plus", "vvf", "vcf"})
 _NATIVE = {
@@ -150,11 +154,19 @@ def may_use_vds(host: Host) -> bool:
     return word(host, "edition") in _VDS_EDITIONS or host.switch_of_kind(SwitchKind.VDS) is not None
 
 
-def vds_older_than_6_6(host: Host) -> bool:
-    """Its distributed switch is known to be too old for MAC learning."""
-    vds = host.switch_of_kind(SwitchKind.VDS)
-    version = parse(vds.version) if vds is not None else None
-    return version is not None and version < (6, 6, 0)
+def vds_versions(host: Host) -> tuple[str, ...]:
+    """What bounds the version of a distributed switch that the host takes part in: its own, and its vCenter's."""
+    vcenter = str(host.facts.get("vcenter_version", ""))
+    return (host.version, vcenter) if vcenter else (host.version,)
+
+
+def inner_switch_learns(host: Host) -> bool:
+    """The distributed inner switch of the host learns MAC addresses: the one it has or will share, else one of its own.
+
+    `INNER_VERSION` is no fact of the site file: it is worked out from all hosts that take part.
+    """
+    version = word(host, INNER_VERSION) or vds.common_version(vds_versions(host)) or ""
+    return vds.learns(version)
 
 
 def no_room_for_appliance(host: Host) -> bool:

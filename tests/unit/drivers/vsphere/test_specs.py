@@ -26,6 +26,7 @@ from anyvisor.model.estate import (
     Start,
 )
 from anyvisor.model.kinds import SwitchKind
+from anyvisor.planner.facts import vds
 
 OWNER = "8f3a01c2-5f0e-4d7e-9a51-2f6f2f4f9d11"
 V = vim.dvs.VmwareDistributedVirtualSwitch
@@ -92,12 +93,7 @@ def test_learning_is_said_where_the_switch_can():
     _, record = as_stored(specs.group_spec(OWNER, trunk, can_learn=True))
 
     assert (record.mac_learning, record.promiscuous) == (True, False)
-    assert (specs.learns("6.6.0"), specs.learns("8.0.3"), specs.learns("6.5.0"), specs.learns("")) == (
-        True,
-        True,
-        False,
-        False,
-    )
+    assert [vds.learns(version) for version in ("6.6.0", "8.0.3", "6.5.0", "")] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
