@@ -14,7 +14,7 @@ from anyvisor.codec.user_data import appliance_user_data
 from anyvisor.contracts.estate import EstateDriver
 from anyvisor.drivers.ovn.controller import OvnController
 from anyvisor.errors import AnyvisorError, RetryableError, TerminalError, UnreachableError
-from anyvisor.model.estate import Estate, Health
+from anyvisor.model.estate import Estate, Health, MissingRight
 from anyvisor.model.host import Host
 from anyvisor.model.names import HostName, ObjectKey
 from anyvisor.model.site import Controller, Manager, Site
@@ -293,11 +293,21 @@ ASK_SECONDS = 10.0
 """How long a manager is asked for its hosts by a command that a person waits for."""
 
 
-def ask_managers(site: Site, owner: str) -> tuple[dict[HostName, Host], dict[str, AnyvisorError]]:
-    """The hosts that the site's managers report now, and the managers that could not be asked, with why."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the site's managers answered: their hosts, the rights that we lack, and who did not answer, with why."""
+
+    hosts: Mapping[HostName, Host]
+    lacking: Mapping[str, tuple[MissingRight, ...]]
+    silent: Mapping[str, AnyvisorError]
+
+
+def ask_managers(site: Site, owner: str) -> Asked:
+    """The hosts that the site's managers report now."""
     from anyvisor.drivers.vsphere.estate import Patience, VsphereEstate
 
     found: dict[HostName, Host] = {}
+    lacking: dict[str, tuple[MissingRight, ...]] = {}
     silent: dict[str, AnyvisorError] = {}
     for manager in site.managers.values():
         if manager.driver != "vsphere":
@@ -306,30 +316,32 @@ def ask_managers(site: Site, owner: str) -> tuple[dict[HostName, Host], dict[str
             driver = VsphereEstate.connect(manager, owner, patience=Patience(answer_seconds=ASK_SECONDS))
             try:
                 found |= reported_by(manager.name, driver.estate().hosts)
+                lacking[manager.name] = driver.missing_rights()
             finally:
                 driver.close()
         except AnyvisorError as error:
             silent[manager.name] = error
-    return found, silent
+    return Asked(hosts=found, lacking=lacking, silent=silent)
 
 
-def complete(site: Site, state: State) -> tuple[Site, dict[str, AnyvisorError]]:
-    """The site with the hosts that its managers report, and the managers that could not be asked, with why."""
-    reported, silent = ask_managers(site, state.owner)
-    return completed(site, state, reported, silent), silent
+def complete(site: Site, state: State) -> tuple[Site, Asked]:
+    """The site with the hosts that its managers report, and what else they answered."""
+    asked = ask_managers(site, state.owner)
+    return completed(site, state, asked.hosts, asked.silent), asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
     """The stored state, the site with the hosts that its managers report, and what that would change of everything.
 
-    `silent` are the managers that could not be asked, with why.
+    `silent` are the managers that could not be asked, with why; `lacking` the rights that we miss on the others.
     """
 
     state: State
     site: Site
     preview: Preview
     silent: Mapping[str, AnyvisorError]
+    lacking: Mapping[str, tuple[MissingRight, ...]]
 
 
 def preview(settings: Settings, site: Site) -> Foreseen:
@@ -342,6 +354,7 @@ def preview(settings: Settings, site: Site) -> Foreseen:
         controller = open_parts.enter_context(open_controller(site.controller, state.owner))
         estates: dict[str, Estate] = {}
         silent: dict[str, AnyvisorError] = {}
+        lacking: dict[str, tuple[MissingRight, ...]] = {}
         for manager in site.managers.values():
             if manager.driver != "vsphere":
                 continue
@@ -349,6 +362,7 @@ def preview(settings: Settings, site: Site) -> Foreseen:
                 driver = VsphereEstate.connect(manager, state.owner)
                 open_parts.callback(driver.close)
                 estates[manager.name] = driver.estate()
+                lacking[manager.name] = driver.missing_rights()
             except AnyvisorError as error:
                 silent[manager.name] = error
         reported = {
@@ -359,4 +373,4 @@ def preview(settings: Settings, site: Site) -> Foreseen:
         whole = completed(site, state, reported, silent)
         wanted = replace(state, site=whole)
         found = find(wanted, controller, estates, wishes=appliance_wishes, now_seconds=int(time.time()))
-        return Foreseen(state=state, site=whole, preview=found, silent=silent)
+        return Foreseen(state=state, site=whole, preview=found, silent=silent, lacking=lacking)

@@ -13,7 +13,7 @@ import click
 from anyvisor import wiring
 from anyvisor.cli.options import settings_of, site_option
 from anyvisor.cli.plan import complete
-from anyvisor.cli.plan_text import plan_lines
+from anyvisor.cli.plan_text import plan_lines, rights_lines
 from anyvisor.cli.progress import Progress
 from anyvisor.cli.table import bad, dim, good, heading, note
 from anyvisor.codec.site import load_site
@@ -85,6 +85,8 @@ def _preview(settings: Settings, site: Site) -> None:
         click.echo(f"  {bad('refused')} {refusal.key}: {refusal.message}")
     for manager, plan in found.estates.items():
         _preview_estate(manager, plan)
+        for line in rights_lines(foreseen.lacking.get(manager, ())):
+            click.echo(f"  {line}")
     for manager, error in silent.items():
         click.echo("")
         click.echo(heading(f"On {manager}"))

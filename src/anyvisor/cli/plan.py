@@ -11,7 +11,7 @@ import click
 
 from anyvisor import wiring
 from anyvisor.cli.options import json_option, print_json, settings_of, site_option
-from anyvisor.cli.plan_text import plan_lines
+from anyvisor.cli.plan_text import plan_lines, rights_lines
 from anyvisor.cli.table import note
 from anyvisor.codec.site import load_site
 from anyvisor.errors import UnreachableError
@@ -57,10 +57,16 @@ def names_strangers(site: Site) -> bool:
 
 
 def complete(site: Site, state: State) -> Site:
-    """The site with the hosts that its managers report. One that cannot be asked is named: its last word counts."""
-    whole, silent = wiring.complete(site, state)
-    for manager, error in silent.items():
+    """The site with the hosts that its managers report. One that cannot be asked is named: its last word counts.
+
+    Of the others, rights that are missing are named.
+    """
+    whole, asked = wiring.complete(site, state)
+    for manager, error in asked.silent.items():
         click.echo(note(f"{manager} was not asked for its hosts: ") + str(error), err=True)
+    for manager, missing in asked.lacking.items():
+        for line in rights_lines(missing):
+            click.echo(f"{manager}: {line}", err=True)
     return whole
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from anyvisor.cli.table import bad, dim, good, heading, note, percent, table
 from anyvisor.model.capacity import Capacity
+from anyvisor.model.estate import MissingRight
 from anyvisor.model.plan import HostPlan, Plan, PlanStep
 from anyvisor.model.site import Site
 
@@ -115,6 +116,12 @@ def capacity_lines(found: Sequence[Capacity]) -> Iterator[str]:
     for each in found:
         if each.alarming:
             yield f"  {bad('full' if each.full else 'nearly full')} {each}; {each.advice}"
+
+
+def rights_lines(missing: Sequence[MissingRight]) -> Iterator[str]:
+    """What our account on a manager may not do; nothing where it may do all."""
+    for right in missing:
+        yield f"{bad('lacks')} the right {right.name}: {right.purpose}"
 
 
 def _step_lines(plan: Plan) -> Iterator[str]:

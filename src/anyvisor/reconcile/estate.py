@@ -38,6 +38,7 @@ from anyvisor.planner.moves import placed
 from anyvisor.planner.placement import site_in_place
 from anyvisor.reconcile import findings
 from anyvisor.reconcile.notices import COUNTED, MANAGER, say
+from anyvisor.reconcile.rights import RightsCheck
 from anyvisor.reconcile.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -86,12 +87,14 @@ class EstateReconciler:
         self._cards: Mapping[PortName, CardId] = {}
         self._driven: tuple[Condition, ...] = ()
         self._uncounted: tuple[Condition, ...] = ()
+        self._rights = RightsCheck(manager, driver, clock)
 
     def reconcile(self) -> Looked:
         """Look, change what differs, say how it is. What goes wrong is in the result and in the manager's condition."""
         state = self._store.snapshot()
         try:
             estate = self._driver.estate()
+            self._rights.ask()
             if self._find(state, estate):
                 state = self._store.snapshot()
             self._place(state, estate)
@@ -148,7 +151,7 @@ class EstateReconciler:
         else:
             self._uncounted = ()
         finally:
-            say(self._store, self._manager, *self._driven, *self._uncounted)
+            self._say(*self._driven)
 
     def _find(self, state: State, estate: Estate) -> bool:
         """Store the hosts that the site file does not name; True if there was news."""
@@ -227,7 +230,7 @@ class EstateReconciler:
 
     def _say(self, *driven: Condition) -> None:
         self._driven = driven
-        say(self._store, self._manager, *driven, *self._uncounted)
+        say(self._store, self._manager, *driven, *self._uncounted, *self._rights.said)
 
 
 def moved(state: State, estate: Estate) -> dict[PortName, Placement]:
