@@ -101,6 +101,8 @@ def _preview_estate(manager: str, plan: EstatePlan) -> None:
         click.echo(f"  {describe(step)}")
     for about, problem in sorted(plan.problems.items()):
         click.echo(f"  {bad('waits')} {about}: {problem}")
+    for port, caution in sorted(plan.cautions.items()):
+        click.echo(f"  {note('mind')} {port}: {caution}")
 
 
 def _carry_out(settings: Settings, intent: OvsdbStore, store: OvsdbStore, *, wait_seconds: float) -> None:

@@ -16,6 +16,7 @@ from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import (
     Card,
     CardId,
+    CardProblem,
     DropGroup,
     Estate,
     EstateStep,
@@ -79,6 +80,8 @@ class EstatePlan:
     plugged: Mapping[PortName, CardId] = field(default_factory=dict)
     """Those that are where they belong already."""
     problems: Mapping[str, str] = field(default_factory=dict)
+    cautions: Mapping[PortName, str] = field(default_factory=dict)
+    """What somebody should look at, vNIC by vNIC; it keeps nothing from being done."""
 
 
 class Sought(NamedTuple):
@@ -115,6 +118,12 @@ def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:
     for port, card in cards.items():
         if card.problem is not None and card.problem.blocks:
             problems[port] = f"its vNIC ({card.vm}) cannot be wired: {card.problem}"
+    cautions = {
+        port: f"its VM ({card.vm}) is under Fault Tolerance: check that its network follows when the copy takes over"
+        for port, card in cards.items()
+        if card.problem is CardProblem.FAULT_TOLERANCE
+        and wanted.attachments[port].kind is AttachmentKind.VLAN_ACCESS
+    }
     for host in wanted.missing:
         problems[host] = "the manager does not show this host; what is plugged there stays as it is"
     problems |= _strangers(groups, plugs, wanted, estate)
@@ -138,6 +147,7 @@ def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:
         cards={port: card.id for port, card in cards.items()},
         plugged=plugged,
         problems=problems,
+        cautions=cautions,
     )
 
 

@@ -37,7 +37,7 @@ from anyvisor.planner.inner import inner_place, port_key
 from anyvisor.planner.moves import placed
 from anyvisor.planner.placement import site_in_place
 from anyvisor.reconcile import findings
-from anyvisor.reconcile.notices import COUNTED, MANAGER, say
+from anyvisor.reconcile.notices import CHECKED, COUNTED, MANAGER, say
 from anyvisor.reconcile.rights import RightsCheck
 from anyvisor.reconcile.tally import Tally
 
@@ -112,7 +112,7 @@ class EstateReconciler:
         if refused is not None:
             self._say(findings.failed(MANAGER, refused))
             return Looked(steps=plan.steps, error=refused)
-        self._say(_manager_condition(plan), *self._alarms(state, wanted))
+        self._say(_manager_condition(plan), *_cautions(plan), *self._alarms(state, wanted))
         return Looked(steps=plan.steps)
 
     def _carry_out(self, steps: tuple[EstateStep, ...]) -> AnyvisorError | None:
@@ -324,6 +324,14 @@ def _way_is_laid(state: State, port: PortName, kind: AttachmentKind) -> bool:
 
 def _text(card: CardId) -> str:
     return f"{card.vm}/{card.card}"
+
+
+def _cautions(plan: EstatePlan) -> tuple[Condition, ...]:
+    """Only said where there is something to look at."""
+    if not plan.cautions:
+        return ()
+    listed = "; ".join(f"{port}: {what}" for port, what in sorted(plan.cautions.items()))
+    return (Condition(kind=CHECKED, true=False, reason="FaultTolerance", message=listed),)
 
 
 def _manager_condition(plan: EstatePlan) -> Condition:

@@ -8,7 +8,7 @@ import pytest
 
 from anyvisor.contracts.store import Decision, HostReport
 from anyvisor.errors import RetryableError, TerminalError, UnreachableError
-from anyvisor.model.estate import MakeSwitch, MissingRight
+from anyvisor.model.estate import CardProblem, MakeSwitch, MissingRight
 from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import Hypervisor, NetworkKind, Scheme, SwitchKind
 from anyvisor.model.names import ObjectKey
@@ -541,6 +541,19 @@ def test_rights_that_are_missing_are_said_and_stop_nothing(world):
     assert "Host.Inventory.EditCluster (pin appliances to their hosts)" in said.message
     assert [c.true for c in said_of(world, "Manager")] == [True]
     assert {g.key for g in world.estate.estate().groups.values()} >= {f"port/{vm}" for vm in VMS}
+
+
+def test_a_vnic_under_fault_tolerance_is_named_and_driven_all_the_same(world):
+    card = next(c for c in world.estate.estate().cards.values() if c.vm == "vm0")
+    world.estate.change_card(replace(card, problem=CardProblem.FAULT_TOLERANCE))
+
+    world.run()
+
+    (said,) = said_of(world, "Checked")
+    assert (said.true, said.reason) == (False, "FaultTolerance")
+    assert said.message.startswith("vm0: its VM (vm0) is under Fault Tolerance")
+    assert [(c.true, c.reason) for c in said_of(world, "Manager")] == [(True, "Driven")]
+    assert world.ready("vm0") == world.ready("vm1") == "Up"
 
 
 def test_rights_are_asked_for_now_and_then_and_not_at_each_look(world):
