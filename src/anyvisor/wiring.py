@@ -15,7 +15,7 @@ from anyvisor.contracts.entity import EntityDriver
 from anyvisor.contracts.estate import EstateDriver
 from anyvisor.drivers.ovn.controller import OvnController
 from anyvisor.errors import AnyvisorError, RetryableError, TerminalError, UnreachableError
-from anyvisor.model.estate import Estate, Health
+from anyvisor.model.estate import Estate, Health, MissingRight
 from anyvisor.model.host import Host
 from anyvisor.model.names import HostName, ObjectKey, SwitchName
 from anyvisor.model.site import Controller, Manager, Site
@@ -305,10 +305,13 @@ ASK_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the site's managers say now: hosts, versions of inner switches, and who could not be asked, with why."""
+    """What the site's managers say now: hosts, versions of inner switches, rights that we lack; and who could not be
+    asked, with why.
+    """
 
     hosts: Mapping[HostName, Host]
     inner: Mapping[SwitchName, str]
+    lacking: Mapping[str, tuple[MissingRight, ...]]
     silent: Mapping[str, AnyvisorError]
 
 
@@ -318,6 +321,7 @@ def ask_managers(site: Site, owner: str) -> Asked:
 
     found: dict[HostName, Host] = {}
     inner: dict[SwitchName, str] = {}
+    lacking: dict[str, tuple[MissingRight, ...]] = {}
     silent: dict[str, AnyvisorError] = {}
     for manager in site.managers.values():
         if manager.driver != "vsphere":
@@ -328,11 +332,12 @@ def ask_managers(site: Site, owner: str) -> Asked:
                 estate = driver.estate()
                 found |= reported_by(manager.name, estate.hosts)
                 inner |= inner_versions(estate)
+                lacking[manager.name] = driver.missing_rights()
             finally:
                 driver.close()
         except AnyvisorError as error:
             silent[manager.name] = error
-    return Asked(hosts=found, inner=inner, silent=silent)
+    return Asked(hosts=found, inner=inner, lacking=lacking, silent=silent)
 
 
 def inner_versions(estate: Estate) -> dict[SwitchName, str]:
@@ -351,6 +356,7 @@ class Foreseen:
     """The stored state, the site with the hosts that its managers report, and what that would change of everything.
 
     `silent` are the managers that could not be asked, with why; `inner` are versions of inner switches that exist.
+    `lacking` are the rights that we miss on the managers that answered.
     """
 
     state: State
@@ -358,6 +364,7 @@ class Foreseen:
     preview: Preview
     silent: Mapping[str, AnyvisorError]
     inner: Mapping[SwitchName, str]
+    lacking: Mapping[str, tuple[MissingRight, ...]]
 
 
 def preview(settings: Settings, site: Site) -> Foreseen:
@@ -371,12 +378,14 @@ def preview(settings: Settings, site: Site) -> Foreseen:
         estates: dict[str, Estate] = {}
         entities: dict[str, EntityDriver] = {}
         silent: dict[str, AnyvisorError] = {}
+        lacking: dict[str, tuple[MissingRight, ...]] = {}
         for manager in site.managers.values():
             try:
                 if manager.driver == "vsphere":
                     driver = VsphereEstate.connect(manager, state.owner)
                     open_parts.callback(driver.close)
                     estates[manager.name] = driver.estate()
+                    lacking[manager.name] = driver.missing_rights()
                 elif manager.driver == "nsx":
                     entities[manager.name] = open_parts.enter_context(_open_nsx(manager, state.owner))
             except AnyvisorError as error:
@@ -392,4 +401,4 @@ def preview(settings: Settings, site: Site) -> Foreseen:
             wanted, controller, estates, entities, wishes=appliance_wishes, now_seconds=int(time.time())
         )
         inner = {name: v for estate in estates.values() for name, v in inner_versions(estate).items()}
-        return Foreseen(state=state, site=whole, preview=found, silent=silent, inner=inner)
+        return Foreseen(state=state, site=whole, preview=found, silent=silent, inner=inner, lacking=lacking)

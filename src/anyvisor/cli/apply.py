@@ -13,7 +13,7 @@ import click
 from anyvisor import wiring
 from anyvisor.cli.options import settings_of, site_option
 from anyvisor.cli.plan import complete
-from anyvisor.cli.plan_text import plan_lines
+from anyvisor.cli.plan_text import plan_lines, rights_lines
 from anyvisor.cli.progress import Progress
 from anyvisor.cli.table import bad, dim, good, heading, note
 from anyvisor.codec.site import load_site
@@ -82,6 +82,8 @@ def _preview(settings: Settings, site: Site) -> None:
     _preview_changes("the controller", found.controller)
     for manager, plan in found.estates.items():
         _preview_estate(manager, plan)
+        for line in rights_lines(foreseen.lacking.get(manager, ())):
+            click.echo(f"  {line}")
     for manager, entity in found.entities.items():
         _preview_changes(manager, entity)
     for manager, error in silent.items():
@@ -107,6 +109,8 @@ def _preview_estate(manager: str, plan: EstatePlan) -> None:
         click.echo(f"  {describe(step)}")
     for about, problem in sorted(plan.problems.items()):
         click.echo(f"  {bad('waits')} {about}: {problem}")
+    for port, caution in sorted(plan.cautions.items()):
+        click.echo(f"  {note('mind')} {port}: {caution}")
 
 
 def _carry_out(settings: Settings, intent: OvsdbStore, store: OvsdbStore, *, wait_seconds: float) -> None:

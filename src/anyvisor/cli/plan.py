@@ -12,7 +12,7 @@ import click
 
 from anyvisor import wiring
 from anyvisor.cli.options import json_option, print_json, settings_of, site_option
-from anyvisor.cli.plan_text import plan_lines
+from anyvisor.cli.plan_text import plan_lines, rights_lines
 from anyvisor.cli.table import note
 from anyvisor.codec.site import load_site
 from anyvisor.errors import UnreachableError
@@ -62,11 +62,14 @@ def names_strangers(site: Site) -> bool:
 def complete(site: Site, state: State) -> tuple[Site, Mapping[SwitchName, str]]:
     """The site with the hosts that its managers report, and the versions of inner switches that exist.
 
-    A manager that cannot be asked is named: its last word counts.
+    A manager that cannot be asked is named: its last word counts. Of the others, rights that are missing are named.
     """
     whole, asked = wiring.complete(site, state)
     for manager, error in asked.silent.items():
         click.echo(note(f"{manager} was not asked for its hosts: ") + str(error), err=True)
+    for manager, missing in asked.lacking.items():
+        for line in rights_lines(missing):
+            click.echo(f"{manager}: {line}", err=True)
     return whole, asked.inner
 
 

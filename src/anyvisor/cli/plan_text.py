@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from anyvisor.cli.table import bad, dim, good, heading, note, percent, table
 from anyvisor.model.capacity import Capacity
+from anyvisor.model.estate import MissingRight
 from anyvisor.model.kinds import TagPer
 from anyvisor.model.plan import HostPlan, Plan, PlanStep
 from anyvisor.model.site import Site
@@ -120,6 +121,12 @@ def capacity_lines(found: Sequence[Capacity]) -> Iterator[str]:
 
 def _per(found: Sequence[Capacity]) -> str:
     return "network" if found[0].per is TagPer.NETWORK else "vNIC"
+
+
+def rights_lines(missing: Sequence[MissingRight]) -> Iterator[str]:
+    """What our account on a manager may not do; nothing where it may do all."""
+    for right in missing:
+        yield f"{bad('lacks')} the right {right.name}: {right.purpose}"
 
 
 def _step_lines(plan: Plan) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from anyvisor.model.estate import CardId, Estate, EstateStep, Health
+from anyvisor.model.estate import CardId, Estate, EstateStep, Health, MissingRight
 from anyvisor.model.names import HostName
 from anyvisor.model.vnic import Counters
 
@@ -42,8 +42,13 @@ class EstateDriver(Protocol):
         ``running``, whether or not it has booted.
         """
 
-    def missing_rights(self) -> tuple[str, ...]:
-        """The rights that we need and do not have, in the manager's own words; empty if all are there."""
+    def missing_rights(self) -> tuple[MissingRight, ...]:
+        """The rights that we need and do not have; empty if all are there. It is a call: not for every look.
+
+        Raises:
+            UnreachableError: the manager does not answer.
+            TerminalError: it does not tell.
+        """
 
     def watch(self, notify: Callable[[frozenset[HostName]], None]) -> AbstractContextManager[None]:
         """Call `notify` from another thread with the hosts of whom something changed, while the context lasts."""

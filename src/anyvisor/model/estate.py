@@ -23,6 +23,16 @@ class CardId(NamedTuple):
     card: str
 
 
+class MissingRight(NamedTuple):
+    """A right that our account lacks, in the manager's own words, and what it is needed for."""
+
+    name: str
+    purpose: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.purpose})"
+
+
 class CardProblem(StrEnum):
     """Why a card cannot be wired by anyvisor, or only with a warning."""
 

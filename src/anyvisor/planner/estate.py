@@ -16,6 +16,7 @@ from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import (
     Card,
     CardId,
+    CardProblem,
     DropGroup,
     Estate,
     EstateStep,
@@ -135,12 +136,18 @@ def proposed(wanted: Wanted, estate: Estate) -> Proposal:
     for port, card in cards.items():
         if port in groups and port not in plugs:
             problems[port] = f"its vNIC ({card.vm}) cannot be wired: {card.problem}"
+    cautions = {
+        port: f"its VM ({card.vm}) is under Fault Tolerance: check that its network follows when the copy takes over"
+        for port, card in cards.items()
+        if card.problem is CardProblem.FAULT_TOLERANCE and wanted.attachments[port].kind.is_trunked
+    }
     problems |= _strangers(groups, plugs, wanted, estate)
     making, usable = _group_steps(groups.values(), wanted, estate)
     return Proposal(
         cards={port: card.id for port, card in cards.items()},
         plugged=plugged,
         problems=problems,
+        cautions=cautions,
         making=making,
         plugging={
             port: Plugin(card=card, switch=groups[port].switch, group=groups[port].name)

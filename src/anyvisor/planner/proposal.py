@@ -27,6 +27,8 @@ class EstatePlan:
     plugged: Mapping[PortName, CardId] = field(default_factory=dict)
     """Those that are where they belong already."""
     problems: Mapping[str, str] = field(default_factory=dict)
+    cautions: Mapping[PortName, str] = field(default_factory=dict)
+    """What somebody should look at, vNIC by vNIC; it keeps nothing from being done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,7 @@ class Proposal:
     plugged: dict[PortName, CardId] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     """By port or name of a VM."""
+    cautions: dict[PortName, str] = field(default_factory=dict)
     making: dict[Place, EstateStep] = field(default_factory=dict)
     plugging: dict[PortName, EstateStep] = field(default_factory=dict)
     leaving: dict[Place, tuple[EstateStep, ...]] = field(default_factory=dict)
@@ -70,6 +73,7 @@ def assembled(frame: Frame, proposal: Proposal, estate: Estate) -> EstatePlan:
         cards=proposal.cards,
         plugged=proposal.plugged,
         problems={**proposal.problems, **frame.problems, **silent},
+        cautions=proposal.cautions,
     )
 
 

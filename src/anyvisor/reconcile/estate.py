@@ -38,7 +38,8 @@ from anyvisor.planner.placement import site_in_place
 from anyvisor.planner.proposal import EstatePlan
 from anyvisor.reconcile import findings
 from anyvisor.reconcile.looked import Looked
-from anyvisor.reconcile.notices import COUNTED, MANAGER, say
+from anyvisor.reconcile.notices import CHECKED, COUNTED, MANAGER, say
+from anyvisor.reconcile.rights import RightsCheck
 from anyvisor.reconcile.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -80,12 +81,14 @@ class EstateReconciler:
         self._shared: Mapping[PortName, CardId] = {}
         self._driven: tuple[Condition, ...] = ()
         self._uncounted: tuple[Condition, ...] = ()
+        self._rights = RightsCheck(manager, driver, clock)
 
     def reconcile(self) -> Looked:
         """Look, change what differs, say how it is. What goes wrong is in the result and in the manager's condition."""
         state = self._store.snapshot()
         try:
             estate = self._driver.estate()
+            self._rights.ask()
             if self._find(state, estate):
                 state = self._store.snapshot()
             self._place(state, estate)
@@ -103,7 +106,7 @@ class EstateReconciler:
         if refused is not None:
             self._say(findings.failed(MANAGER, refused))
             return Looked(steps=plan.steps, error=refused)
-        self._say(_manager_condition(plan), *self._alarms(state, wanted))
+        self._say(_manager_condition(plan), *_cautions(plan), *self._alarms(state, wanted))
         return Looked(steps=plan.steps)
 
     def _carry_out(self, steps: tuple[EstateStep, ...]) -> AnyvisorError | None:
@@ -142,7 +145,7 @@ class EstateReconciler:
         else:
             self._uncounted = ()
         finally:
-            say(self._store, self._manager, *self._driven, *self._uncounted)
+            self._say(*self._driven)
 
     def _find(self, state: State, estate: Estate) -> bool:
         """Store the hosts that the site file does not name; True if there was news."""
@@ -233,7 +236,7 @@ class EstateReconciler:
 
     def _say(self, *driven: Condition) -> None:
         self._driven = driven
-        say(self._store, self._manager, *driven, *self._uncounted)
+        say(self._store, self._manager, *driven, *self._uncounted, *self._rights.said)
 
 
 def moved(state: State, estate: Estate) -> dict[PortName, Placement]:
@@ -327,6 +330,14 @@ def _way_is_laid(state: State, port: PortName, kind: AttachmentKind) -> bool:
 
 def _text(card: CardId) -> str:
     return f"{card.vm}/{card.card}"
+
+
+def _cautions(plan: EstatePlan) -> tuple[Condition, ...]:
+    """Only said where there is something to look at."""
+    if not plan.cautions:
+        return ()
+    listed = "; ".join(f"{port}: {what}" for port, what in sorted(plan.cautions.items()))
+    return (Condition(kind=CHECKED, true=False, reason="FaultTolerance", message=listed),)
 
 
 def _manager_condition(plan: EstatePlan) -> Condition:

@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 MANAGER = "Manager"
 COUNTED = "Counted"
+CHECKED = "Checked"
+"""Said false of vNICs that a person should look at; they are wired all the same."""
 
 
 def say(store: Store, manager: str, *conditions: Condition) -> None:

@@ -18,6 +18,7 @@ from anyvisor.model.estate import (
     EstateStep,
     Group,
     Health,
+    MissingRight,
 )
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import SwitchKind
@@ -44,7 +45,7 @@ class FakeEstate:
         self.faults = faults or Faults()
         self.failure: AnyvisorError | None = None
         self.counted: dict[CardId, Counters] = {}
-        self.missing: tuple[str, ...] = ()
+        self.missing: tuple[MissingRight, ...] = ()
         self._watchers: list[Callable[[frozenset[HostName]], None]] = []
 
     # The contract
@@ -79,7 +80,7 @@ class FakeEstate:
         there = {card.id for vm in self.world.vms.values() for card in vm.cards.values()}
         return {card: self.counted.get(card, Counters()) for card in cards if card in there}
 
-    def missing_rights(self) -> tuple[str, ...]:
+    def missing_rights(self) -> tuple[MissingRight, ...]:
         """What a test put into `missing`."""
         self._call("missing_rights")
         return self.missing

@@ -165,6 +165,30 @@ def test_a_card_that_bypasses_the_switch_is_named_and_left_alone():
     assert not any(isinstance(step, Plugin) for step in plan.steps)
 
 
+def test_a_card_under_fault_tolerance_is_named_and_wired_all_the_same():
+    estate = fleet()
+    card = next(c for c in estate.estate().cards.values() if c.vm == "vm0")
+    estate.change_card(replace(card, problem=CardProblem.FAULT_TOLERANCE))
+
+    plan = settle(wanted(behind(estate, "vm0", 101), behind(estate, "vm1", 102)), estate)
+
+    assert set(plan.plugged) == {"vm0", "vm1"}
+    assert plan.problems == {}
+    assert set(plan.cautions) == {"vm0"}
+    assert "Fault Tolerance" in plan.cautions["vm0"]
+
+
+def test_behind_a_native_switch_fault_tolerance_is_no_matter():
+    estate = fleet()
+    card = next(c for c in estate.estate().cards.values() if c.vm == "vm0")
+    estate.change_card(replace(card, problem=CardProblem.FAULT_TOLERANCE))
+    schemes = {"esx1": Scheme.SEPARATION, "esx2": Scheme.SEPARATION}
+
+    plan = settle(wanted(behind(estate, "vm0", 200, AttachmentKind.EXTERNAL), schemes=schemes), estate)
+
+    assert (set(plan.plugged), plan.cautions) == ({"vm0"}, {})
+
+
 def test_of_two_cards_with_one_mac_the_one_of_the_named_vm_is_taken_or_none():
     estate = fleet()
     first, second = (next(c for c in estate.estate().cards.values() if c.vm == vm) for vm in ("vm0", "vm1"))

@@ -8,7 +8,7 @@ import pytest
 
 from anyvisor.contracts.store import Decision, HostReport
 from anyvisor.errors import RetryableError, TerminalError, UnreachableError
-from anyvisor.model.estate import MakeSwitch
+from anyvisor.model.estate import CardProblem, MakeSwitch, MissingRight
 from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import Hypervisor, NetworkKind, Scheme, SwitchKind
 from anyvisor.model.names import ObjectKey
@@ -26,6 +26,7 @@ from anyvisor.reconcile.attendant import Attendant
 from anyvisor.reconcile.engine import Engine
 from anyvisor.reconcile.estate import EstateReconciler
 from anyvisor.reconcile.preview import preview
+from anyvisor.reconcile.rights import AGAIN_SECONDS, ASK_SECONDS
 from anyvisor.reconcile.tally import Tally
 from anyvisor.testing.controller import FakeController
 from anyvisor.testing.estate import FakeEstate
@@ -540,6 +541,66 @@ def test_of_several_refusals_the_first_is_said_since_others_may_follow_from_it(w
     looked = world.reconciler.reconcile()
 
     assert str(looked.error) == "the host does not answer"
+
+
+def said_of(world, kind):
+    conditions = world.store.snapshot().conditions.get(ObjectKey("manager", "vc1"), ())
+    return [condition for condition in conditions if condition.kind == kind]
+
+
+def test_rights_that_are_missing_are_said_and_stop_nothing(world):
+    world.estate.missing = (MissingRight("Host.Inventory.EditCluster", "pin appliances to their hosts"),)
+
+    world.run()
+
+    (said,) = said_of(world, "Rights")
+    assert (said.true, said.reason) == (False, "Missing")
+    assert "Host.Inventory.EditCluster (pin appliances to their hosts)" in said.message
+    assert [c.true for c in said_of(world, "Manager")] == [True]
+    assert {g.key for g in world.estate.estate().groups.values()} >= {f"port/{vm}" for vm in VMS}
+
+
+def test_a_vnic_under_fault_tolerance_is_named_and_driven_all_the_same(world):
+    card = next(c for c in world.estate.estate().cards.values() if c.vm == "vm0")
+    world.estate.change_card(replace(card, problem=CardProblem.FAULT_TOLERANCE))
+
+    world.run()
+
+    (said,) = said_of(world, "Checked")
+    assert (said.true, said.reason) == (False, "FaultTolerance")
+    assert said.message.startswith("vm0: its VM (vm0) is under Fault Tolerance")
+    assert [(c.true, c.reason) for c in said_of(world, "Manager")] == [(True, "Driven")]
+    assert world.ready("vm0") == world.ready("vm1") == "Up"
+
+
+def test_rights_are_asked_for_now_and_then_and_not_at_each_look(world):
+    right = MissingRight("Network.Assign", "plug cards into port groups")
+    world.run()
+    world.estate.missing = (right,)
+    world.reconciler.reconcile()
+    assert said_of(world, "Rights") == []
+
+    world.now += ASK_SECONDS
+    world.reconciler.reconcile()
+    assert [c.reason for c in said_of(world, "Rights")] == ["Missing"]
+
+    world.estate.missing = ()
+    world.now += ASK_SECONDS
+    world.reconciler.reconcile()
+    assert said_of(world, "Rights") == []
+
+
+def test_a_manager_that_does_not_tell_our_rights_is_asked_again_soon_and_driven_all_the_same(world):
+    world.estate.faults.fail(2, TerminalError("it does not tell"))
+    world.run()
+    assert not world.estate.faults.pending
+    assert [c.true for c in said_of(world, "Manager")] == [True]
+    world.estate.missing = (MissingRight("Network.Assign", "plug cards into port groups"),)
+
+    world.now += AGAIN_SECONDS
+    world.reconciler.reconcile()
+
+    assert [c.reason for c in said_of(world, "Rights")] == ["Missing"]
 
 
 def test_a_host_that_the_manager_does_not_reach_is_left_out_and_named_and_the_others_go_on(world):

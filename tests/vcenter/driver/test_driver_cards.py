@@ -3,10 +3,10 @@
 
 import pytest
 
-from anyvisor.errors import RetryableError
+from anyvisor.errors import ForeignObjectError, RetryableError, TerminalError
 from anyvisor.lab.vcenter.client import Fault
-from anyvisor.model.estate import Giveback
-from anyvisor.model.names import HostName
+from anyvisor.model.estate import CardProblem, DropGroup, Giveback, Plugin
+from anyvisor.model.names import HostName, SwitchName
 
 ESX1, ESX2 = HostName("esx1"), HostName("esx2")
 
@@ -136,6 +136,51 @@ def test_a_clone_of_a_wired_vm_is_another_vm(estate, vc, machines, steps, groups
     assert machines.group("web2") == "av-8f3a01c2-a"
     estate.apply([Giveback(card=machines.card("web2"))])
     assert (machines.group("web2"), machines.group("web")) == ("office", "av-8f3a01c2-a")
+
+
+@pytest.fixture
+def guarded(elsewhere, world, steps):
+    """A vCenter with NSX, SR-IOV and Fault Tolerance, and a group of ours in it."""
+    inventory = world.inventory()
+    (dc,) = inventory["datacenters"]
+    dc["vms"] += [
+        world.vm("segmented", nics=[{"network": "owned-by-nsx"}]),
+        world.vm("doubled", fault_tolerance=True, nics=[{"network": "tenants"}]),
+    ]
+    estate = elsewhere(inventory)
+    estate.apply([steps.switch(), steps.group("x", 5)])
+    return estate
+
+
+@pytest.mark.parametrize(("vm", "problem"), [("twin", "nsx"), ("segmented", "nsx"), ("fast", "passthrough")])
+def test_a_card_of_nsx_or_one_that_is_passed_through_is_refused_and_stays(guarded, steps, vm, problem):
+    (before,) = (card for card in guarded.estate().cards.values() if card.vm == vm)
+
+    with pytest.raises(TerminalError, match=f"VM {vm}: card .* cannot be plugged: {problem}"):
+        guarded.apply([steps.plug(before.id, "x")])
+
+    assert guarded.estate().cards[before.id] == before
+
+
+def test_a_group_of_nsx_is_not_plugged_into_or_taken(guarded, steps):
+    (web,) = (card for card in guarded.estate().cards.values() if card.vm == "doubled")
+    theirs = Plugin(card=web.id, switch=SwitchName("inner"), group="owned-by-nsx")
+
+    with pytest.raises(ForeignObjectError, match="owned-by-nsx"):
+        guarded.apply([theirs])
+    with pytest.raises(ForeignObjectError, match="owned-by-nsx"):
+        guarded.apply([DropGroup(switch=theirs.switch, name=theirs.group)])
+
+    assert guarded.estate().cards[web.id] == web
+
+
+def test_a_card_under_fault_tolerance_is_said_to_be_and_plugged(guarded, steps):
+    (card,) = (card for card in guarded.estate().cards.values() if card.vm == "doubled")
+    assert card.problem is CardProblem.FAULT_TOLERANCE
+
+    guarded.apply([steps.plug(card.id, "x")])
+
+    assert guarded.estate().cards[card.id].backing.group == "av-8f3a01c2-x"
 
 
 def test_a_host_that_is_no_member_is_not_reached(estate, machines, steps, groups):

@@ -12,8 +12,9 @@ import pytest
 from anyvisor.drivers.vsphere.estate import VsphereEstate
 from anyvisor.errors import RetryableError, TerminalError, UnreachableError
 from anyvisor.lab.vcenter.client import Fault
-from anyvisor.model.kinds import SwitchKind
+from anyvisor.model.kinds import Scheme, SwitchKind
 from anyvisor.model.names import HostName
+from anyvisor.planner.facts.table import verdict
 
 
 def thumbprint(running):
@@ -162,3 +163,16 @@ def test_a_lone_host_with_the_free_licence_lets_nothing_be_changed(elsewhere, wo
     assert estate.estate().hosts[esx].facts["vds_license"] is False
     with pytest.raises(TerminalError, match="licence"):
         estate.apply([steps.switch(esx, kind=SwitchKind.VSS, name=steps.own)])
+
+
+def test_a_host_with_the_free_licence_is_read_refused_and_planned_for_nothing(elsewhere, world, steps):
+    estate = elsewhere(world.esxi(name="free", edition="free"))
+    (host,) = estate.estate().hosts.values()
+    assert (host.facts["edition"], host.facts["vds_license"], host.facts["vcenter"]) == ("free", False, False)
+    for scheme in (Scheme.SEPARATION, Scheme.APPLIANCE, Scheme.VENDOR):
+        assert verdict(host, scheme).code == "ESXI_FREE_API_READ_ONLY"
+
+    with pytest.raises(TerminalError, match="licence"):
+        estate.apply([steps.switch(host.name, kind=SwitchKind.VSS, name=steps.own)])
+
+    assert estate.estate().switches == {}

@@ -55,6 +55,16 @@ def tags(estate):
     return {f"{card.vm}-{card.id.card}": vlan for card, vlan in cards if vlan is not None}
 
 
+def test_a_vnic_that_is_passed_through_is_named_and_left_where_it_is(estate, steps):
+    before = estate.estate()
+
+    plan = settle(estate, wanted(before, steps.owner, {"fast-4000": 10, "web-4000": 11}))
+
+    assert plan.problems == {"fast-4000": "its vNIC (fast) cannot be wired: passthrough"}
+    assert set(plan.plugged) == {"web-4000"}
+    assert tags(estate.estate()) == {"web-4000": 11}
+
+
 def test_a_fleet_with_both_kinds_of_switches_arrives_changes_and_leaves(estate, steps):
     before = estate.estate()
     first = {"web-4000": 10, "db-4000": 11, "two-4000": 12, "two-4001": 13, "aged-4000": 14}

@@ -5,6 +5,7 @@ import pytest
 
 from anyvisor.drivers.vsphere.rights import RIGHTS
 from anyvisor.errors import TerminalError
+from anyvisor.model.estate import MissingRight
 from anyvisor.model.kinds import SwitchKind
 
 
@@ -12,7 +13,8 @@ from anyvisor.model.kinds import SwitchKind
 def test_a_missing_right_is_named(elsewhere, data_center, right):
     estate = elsewhere({**data_center, "user": {"denied": [right]}})
 
-    assert estate.missing_rights() == (right,)
+    purpose = next(each.purpose for each in RIGHTS if each.name == right)
+    assert estate.missing_rights() == (MissingRight(right, purpose),)
 
 
 def test_a_lone_host_needs_fewer(elsewhere, world):

@@ -374,6 +374,35 @@ def _place(nic, groups):
 SETTINGS = {"vmotion_seconds": 0.0, "ha_seconds": 0.1}
 
 
+def begun(data_center):
+    folder = Path(tempfile.mkdtemp(prefix="vc-"))
+    vcenter = program.start(program.Place(folder=folder), data_center)
+    vcenter.control.set(**SETTINGS)
+    return Product(vcenter, AnyvisorDatabase().start(), folder)
+
+
+def ended(product):
+    product.close()
+    product.vcenter.stop()
+    product.database.close()
+    shutil.rmtree(product.folder)
+
+
+@pytest.fixture
+def another():
+    """A product of its own, before a vCenter that differs in these parts of its inventory."""
+    held = []
+
+    def begin(**changes):
+        held.append(begun({**inventory(), "name": "another", **changes}))
+        held[0].restart()
+        return held[0]
+
+    yield begin
+    for product in held:
+        ended(product)
+
+
 @pytest.fixture(scope="session")
 def products():
     """One product, used again by the next test if the last one left it as it found it."""
@@ -381,20 +410,12 @@ def products():
 
     def take():
         if not held:
-            folder = Path(tempfile.mkdtemp(prefix="vc-"))
-            vcenter = program.start(program.Place(folder=folder), inventory())
-            vcenter.control.set(**SETTINGS)
-            database = AnyvisorDatabase().start()
-            held.append(Product(vcenter, database, folder))
+            held.append(begun(inventory()))
         return held[0]
 
     def end():
         while held:
-            product = held.pop()
-            product.close()
-            product.vcenter.stop()
-            product.database.close()
-            shutil.rmtree(product.folder)
+            ended(held.pop())
 
     take.end = end
     yield take

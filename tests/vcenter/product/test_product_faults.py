@@ -21,7 +21,8 @@ ALL = os.environ.get("ANYVISOR_FAULTS") == "all"
 EVERYBODY = ("web", "db", "aged", "plain", "wide")
 
 READS = (
-    "CreateContainerView", "CreateFilter", "CreatePropertyCollector", "FetchDVPorts", "Login", "Logout",
+    "CreateContainerView", "CreateFilter", "CreatePropertyCollector", "DestroyView", "FetchDVPorts",
+    "HasPrivilegeOnEntities", "Login", "Logout",
     "QueryAssignedLicenses", "QueryEvents", "QueryPerf", "RefreshDVPortState", "RetrievePropertiesEx",
     "RetrieveServiceContent", "WaitForUpdatesEx",
 )  # fmt: skip

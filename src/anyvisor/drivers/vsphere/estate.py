@@ -40,6 +40,7 @@ from anyvisor.model.estate import (
     Health,
     MakeGroup,
     MakeSwitch,
+    MissingRight,
     Pin,
     Plugin,
     Remove,
@@ -152,7 +153,7 @@ class VsphereEstate:
         found = self._session.read(lambda opened: of_ports(opened, ports), doing)
         return found | self._session.read(lambda opened: self._rates.read(opened, rest), doing)
 
-    def missing_rights(self) -> tuple[str, ...]:
+    def missing_rights(self) -> tuple[MissingRight, ...]:
         """As vSphere names them."""
         return self._session.read(rights.missing, "asking for our rights")
 

@@ -12,6 +12,7 @@ from anyvisor.drivers.vsphere.collector import properties
 from anyvisor.drivers.vsphere.folders import datacenters
 from anyvisor.drivers.vsphere.hosts import key_of
 from anyvisor.drivers.vsphere.session import Open
+from anyvisor.model.estate import MissingRight
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ RIGHTS = (
 )
 
 
-def missing(opened: Open) -> tuple[str, ...]:
+def missing(opened: Open) -> tuple[MissingRight, ...]:
     """The rights that the account has neither on everything nor on each datacenter."""
     content = opened.content
     vcenter = content.about.apiType == "VirtualCenter"
@@ -63,7 +64,8 @@ def missing(opened: Open) -> tuple[str, ...]:
     root = str(key_of(content.rootFolder))
     entities = [content.rootFolder, *(datacenters(opened) if vcenter else ())]
     answer = content.authorizationManager.HasPrivilegeOnEntities(entities, session.key, wanted)
-    return lacking(wanted, root, granted(answer))
+    absent = set(lacking(wanted, root, granted(answer)))
+    return tuple(MissingRight(right.name, right.purpose) for right in RIGHTS if right.name in absent)
 
 
 def granted(answer: Iterable[Any]) -> dict[str, set[str]]:
