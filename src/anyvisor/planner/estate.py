@@ -30,6 +30,7 @@ from anyvisor.model.host import Host, NativeSwitch
 from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.state import Tag
+from anyvisor.planner.admission import MTU_TOO_SMALL, Held
 from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps
 from anyvisor.planner.facts import traits, vds
 from anyvisor.planner.inner import (
@@ -45,6 +46,8 @@ from anyvisor.planner.trunks import inner_version
 from anyvisor.planner.unused import unused_switches
 
 TRUNK = "trunk"
+INNER_MTU = 9000
+"""In bytes; what every inner switch is made with, and brought back to. The most that a distributed switch takes."""
 _Identity: TypeAlias = tuple[str, str, str]
 """Switch, host (empty on a distributed switch) and name of a group."""
 
@@ -62,6 +65,8 @@ class Wanted:
     ready: frozenset[PortName]
     appliances: Mapping[str, ApplianceWish] = field(default_factory=dict)
     """By `appliance_key`; none where the operator makes them."""
+    held: Mapping[PortName, Held] = field(default_factory=dict)
+    """Ports whose vNIC is not plugged in anew, with why; one that is in a group of ours already may be moved."""
     out: frozenset[str] = frozenset()
     """Appliances that do not serve: one that comes back stays fenced until it does."""
     elsewhere: frozenset[str] = frozenset()
@@ -79,6 +84,8 @@ class EstatePlan:
     plugged: Mapping[PortName, CardId] = field(default_factory=dict)
     """Those that are where they belong already."""
     problems: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[PortName, Held] = field(default_factory=dict)
+    """Of those that are held back the ones that would be plugged now."""
 
 
 class Sought(NamedTuple):
@@ -118,6 +125,8 @@ def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:
     for host in wanted.missing:
         problems[host] = "the manager does not show this host; what is plugged there stays as it is"
     problems |= _strangers(groups, plugs, wanted, estate)
+    held = _held(plugs.keys() - plugged.keys(), cards, wanted, estate) if wanted.held else {}
+    problems |= {port: why.message for port, why in held.items() if why.reason == MTU_TOO_SMALL}
     making, usable = _group_steps(groups.values(), wanted, estate)
     steps = (
         *_switch_steps(wanted, estate),
@@ -126,7 +135,8 @@ def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:
         *(
             Plugin(card=card, switch=groups[port].switch, group=groups[port].name)
             for port, card in sorted(plugs.items())
-            if port in wanted.ready and port not in plugged and _identity(groups[port]) in usable
+            if port in wanted.ready and port not in plugged and port not in held
+            if _identity(groups[port]) in usable
         ),
         *_leaving(groups, plugs, wanted, estate),
         *unused_switches({p.switch for p in _places(wanted).values()}, wanted.hosts, wanted.missing, estate),
@@ -138,6 +148,7 @@ def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:
         cards={port: card.id for port, card in cards.items()},
         plugged=plugged,
         problems=problems,
+        held=held,
     )
 
 
@@ -182,6 +193,19 @@ def _strangers(
     return found
 
 
+def _held(
+    missing: Iterable[PortName], cards: Mapping[PortName, Card], wanted: Wanted, estate: Estate
+) -> dict[PortName, Held]:
+    """A vNIC that comes back from where it fell open, or whose tag changes, is no new one."""
+    ours = {(group.switch, group.name) for group in estate.groups.values()}
+    return {
+        port: wanted.held[port]
+        for port in missing
+        if port in wanted.held
+        and ((backing := cards[port].backing) is None or (backing.switch, backing.group) not in ours)
+    }
+
+
 def _may_be_plugged(card: Card) -> bool:
     return card.problem is None or not card.problem.blocks
 
@@ -213,11 +237,13 @@ def _switch_steps(wanted: Wanted, estate: Estate) -> Iterator[EstateStep]:
     for place, hosts in _members(wanted).items():
         there = estate.switches.get(place.switch)
         lacking = [host for host in hosts if there is None or host not in there.hosts]
-        if lacking:
+        if lacking or (there is not None and there.mtu != INNER_MTU):
             everybody = tuple(sorted({*hosts, *(there.hosts if there is not None else ())}))
             version = _version(place, hosts, wanted, estate)
             yield MakeSwitch(
-                switch=InnerSwitch(name=place.switch, kind=place.kind, hosts=everybody, version=version)
+                switch=InnerSwitch(
+                    name=place.switch, kind=place.kind, hosts=everybody, version=version, mtu=INNER_MTU
+                )
             )
 
 
