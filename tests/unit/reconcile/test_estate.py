@@ -662,3 +662,39 @@ def test_the_engine_looks_at_a_port_again_once_it_is_held_back_no_longer(world):
     measured(world, 1500)
     world.reconciler.reconcile()
     assert {ObjectKey("port", vm) for vm in VMS} <= set(heard)
+
+
+def test_a_migration_that_vcenter_refuses_leaves_everything_as_it_was():
+    """Behind a standard switch without uplinks a VM does not move."""
+    world = World()
+    vss = NativeSwitch(name="vSwitch0", kind=SwitchKind.VSS, uplinks=("vmnic0",))
+    world.hosts = {
+        name: replace(host, switches=(vss,), facts={"edition": "standard"})
+        for name, host in world.hosts.items()
+    }
+    world.estate = FakeEstate()
+    for host in world.hosts.values():
+        world.estate.add_host(host)
+        for group in ("before", "mgmt"):
+            world.estate.add_group("vSwitch0", group, host=host.name)
+    world.estate.add_template("appliance", "esx1")
+    for number, vm in enumerate(VMS):
+        world.estate.add_vm(vm, f"esx{1 + number % 2}", ("vSwitch0", "before"))
+    world.macs = {card.vm: card.mac for card in world.estate.estate().cards.values()}
+    world.want(VMS)
+    world.restart()
+    world.run()
+    before = world.store.snapshot()
+
+    with pytest.raises(TerminalError, match="virtual intranet"):
+        world.estate.begin_move("vm0", "esx2")
+    world.run(looks=2)
+
+    after = world.store.snapshot()
+    assert (after.attachments, after.tags, after.placements) == (
+        before.attachments,
+        before.tags,
+        before.placements,
+    )
+    assert world.reconciler.reconcile().steps == ()
+    assert {world.ready(vm) for vm in VMS} == {"Up"}
