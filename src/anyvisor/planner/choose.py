@@ -24,11 +24,15 @@ def verdicts(host: Host, current: Scheme | None = None) -> dict[Scheme, Verdict]
     """What is possible on that host, scheme by scheme.
 
     Where `substitution` is pinned or in force, Open vSwitch on the host is its success, not an obstacle. Where
-    `appliance` is in force, what is spare is what its appliances have left over: they have their room.
+    `appliance` is in force, what is spare is what its appliances have left over: they have their room; and it stays
+    when the cluster gets a second host, or vNICs would lose their filter for the sake of vMotion.
     """
     if current is Scheme.APPLIANCE and traits.no_room_for_appliance(host):
         host = replace(host, facts={**host.facts, **traits.ROOM_FOR_APPLIANCE})
     found = {scheme: SCHEMES[scheme].judge(host) for scheme in PREFERENCE}
+    behind = found[Scheme.APPLIANCE]
+    if current is Scheme.APPLIANCE and behind.code == traits.NO_VMOTION:
+        found[Scheme.APPLIANCE] = replace(behind, advised=True)
     replaced = found[Scheme.SUBSTITUTION]
     if replaced.code == "ALREADY_OPEN_VSWITCH" and Scheme.SUBSTITUTION in (host.scheme, current):
         found[Scheme.SUBSTITUTION] = replace(

@@ -25,6 +25,7 @@ from anyvisor.planner.addresses import AddressPool, addresses_of
 from anyvisor.planner.allocate import NATIVE_SCOPE, REST_SECONDS, TagPool, physical_scope, release, take
 from anyvisor.planner.availability import missing
 from anyvisor.planner.choose import choose
+from anyvisor.planner.clusters import Clusters
 from anyvisor.planner.entity import kept_somewhere
 from anyvisor.planner.fleet import Fleet
 from anyvisor.planner.inner import FIRST_TAG, LAST_TAG, InnerPlace, inner_place, tag_holder
@@ -90,6 +91,7 @@ class Decider:
         self._attached = fleet.attachments
         self._tags_seen: Mapping[tuple[str, int], Tag] = {}
         self._access = AccessTags({}, "", 0)
+        self._clusters = Clusters({})
 
     def load(self, state: State) -> None:
         """Take over what is stored. To be called once, before the first round."""
@@ -107,6 +109,9 @@ class Decider:
         self._hear_of_tags(state)
         self._access = AccessTags(self._fleet.tags, state.owner, now_seconds)
         decided.touched = self._fleet.update(state, keys)
+        if state.site.hosts is not self._clusters.hosts:
+            before, self._clusters = self._clusters, Clusters(state.site.hosts)
+            decided.touched |= {ObjectKey("host", host) for host in self._clusters.changed(before)}
         for key in sorted(decided.touched):
             if key.kind == "host":
                 self._host(state, HostName(key.name), decided)
@@ -144,7 +149,7 @@ class Decider:
         """As the plan on paper has it. A floor is held against the whole fleet; without one a host stands alone."""
         preference = self._fleet.site.policy.of_cluster(host.cluster)
         if preference.floor == Floor():
-            return choose(host, preference, current=current)
+            return choose(self._clusters.placed(host), preference, current=current)
         return choices(self._fleet.site, state)[host.name]
 
     def _network(self, name: NetworkName, decided: Decided, now_seconds: int) -> None:

@@ -31,6 +31,7 @@ from anyvisor.model.host import Host
 from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
 from anyvisor.model.names import HostName, Mac, NetworkName, PortName, SwitchName
 from anyvisor.model.state import Tag
+from anyvisor.planner.admission import MTU_TOO_SMALL, Held
 from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps
 from anyvisor.planner.facts import vds
 from anyvisor.planner.inner import (
@@ -56,6 +57,8 @@ from anyvisor.planner.unused import unused_switches
 
 TRUNK = "trunk"
 _NOT_SHOWN = "the manager does not show this host; what is plugged there stays as it is"
+INNER_MTU = 9000
+"""In bytes; what every inner switch is made with, and brought back to. The most that a distributed switch takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,8 @@ class Wanted:
     ready: frozenset[PortName]
     appliances: Mapping[str, ApplianceWish] = field(default_factory=dict)
     """By `appliance_key`; none where the operator makes them."""
+    held: Mapping[PortName, Held] = field(default_factory=dict)
+    """Ports whose vNIC is not plugged in anew, with why; one that is in a group of ours already may be moved."""
     out: frozenset[str] = frozenset()
     """Appliances that do not serve: one that comes back stays fenced until it does."""
     elsewhere: frozenset[str] = frozenset()
@@ -142,17 +147,21 @@ def proposed(wanted: Wanted, estate: Estate) -> Proposal:
         if card.problem is CardProblem.FAULT_TOLERANCE and wanted.attachments[port].kind.is_trunked
     }
     problems |= _strangers(groups, plugs, wanted, estate)
+    held = _held(plugs.keys() - plugged.keys(), cards, wanted, estate) if wanted.held else {}
+    problems |= {port: why.message for port, why in held.items() if why.reason == MTU_TOO_SMALL}
     making, usable = _group_steps(groups.values(), wanted, estate)
     return Proposal(
         cards={port: card.id for port, card in cards.items()},
         plugged=plugged,
         problems=problems,
         cautions=cautions,
+        held=held,
         making=making,
         plugging={
             port: Plugin(card=card, switch=groups[port].switch, group=groups[port].name)
             for port, card in plugs.items()
-            if port in wanted.ready and port not in plugged and place_of(groups[port]) in usable
+            if port in wanted.ready and port not in plugged and port not in held
+            if place_of(groups[port]) in usable
         },
         leaving={place: steps for place, steps in _leaving(groups, plugs, wanted, estate) if steps},
     )
@@ -223,6 +232,19 @@ def _strangers(
     return found
 
 
+def _held(
+    missing: Iterable[PortName], cards: Mapping[PortName, Card], wanted: Wanted, estate: Estate
+) -> dict[PortName, Held]:
+    """A vNIC that comes back from where it fell open, or whose tag changes, is no new one."""
+    ours = {(group.switch, group.name) for group in estate.groups.values()}
+    return {
+        port: wanted.held[port]
+        for port in missing
+        if port in wanted.held
+        and ((backing := cards[port].backing) is None or (backing.switch, backing.group) not in ours)
+    }
+
+
 def _in_group(card: Card, group: Group) -> bool:
     backing = card.backing
     return backing is not None and (backing.switch, backing.group) == (group.switch, group.name)
@@ -250,11 +272,13 @@ def _switch_steps(wanted: Wanted, estate: Estate) -> Iterator[EstateStep]:
     for place, hosts in _members(wanted).items():
         there = estate.switches.get(place.switch)
         lacking = [host for host in hosts if there is None or host not in there.hosts]
-        if lacking:
+        if lacking or (there is not None and there.mtu != INNER_MTU):
             everybody = tuple(sorted({*hosts, *(there.hosts if there is not None else ())}))
             version = _version(place, hosts, wanted, estate)
             yield MakeSwitch(
-                switch=InnerSwitch(name=place.switch, kind=place.kind, hosts=everybody, version=version)
+                switch=InnerSwitch(
+                    name=place.switch, kind=place.kind, hosts=everybody, version=version, mtu=INNER_MTU
+                )
             )
 
 

@@ -21,6 +21,7 @@ from anyvisor.model.state import HostState, State
 from anyvisor.planner import trunks
 from anyvisor.planner.capacity import capacities
 from anyvisor.planner.choose import choose, verdicts
+from anyvisor.planner.clusters import Clusters
 from anyvisor.planner.escape import NATIVE, escape_groups, escapes, unenforced
 from anyvisor.planner.facts import traits
 from anyvisor.planner.fallbacks import fallen_ports, notes
@@ -94,8 +95,12 @@ def _chooser(site: Site, state: State) -> Callable[[Host], HostPlan]:
     decided = {name: state.hosts.get(name, _UNKNOWN) for name in site.hosts}
     current = {name: host.scheme or host.carried for name, host in decided.items()}
     cautious = loads(site, {name for name, host in site.hosts.items() if may_be_native(host, current[name])})
+    clusters = Clusters(site.hosts)
     return lambda host: choose(
-        host, site.policy.of_cluster(host.cluster), current=current[host.name], load=cautious[host.name]
+        clusters.placed(host),
+        site.policy.of_cluster(host.cluster),
+        current=current[host.name],
+        load=cautious[host.name],
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from anyvisor.model.estate import CardId, Estate, EstateStep, Group
 from anyvisor.model.names import PortName
+from anyvisor.planner.admission import Held
 from anyvisor.planner.silence import within_reach
 
 Place: TypeAlias = tuple[str, str, str]
@@ -29,6 +30,8 @@ class EstatePlan:
     problems: Mapping[str, str] = field(default_factory=dict)
     cautions: Mapping[PortName, str] = field(default_factory=dict)
     """What somebody should look at, vNIC by vNIC; it keeps nothing from being done."""
+    held: Mapping[PortName, Held] = field(default_factory=dict)
+    """Of those that are held back the ones that would be plugged now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class Proposal:
     problems: dict[str, str] = field(default_factory=dict)
     """By port or name of a VM."""
     cautions: dict[PortName, str] = field(default_factory=dict)
+    held: dict[PortName, Held] = field(default_factory=dict)
     making: dict[Place, EstateStep] = field(default_factory=dict)
     plugging: dict[PortName, EstateStep] = field(default_factory=dict)
     leaving: dict[Place, tuple[EstateStep, ...]] = field(default_factory=dict)
@@ -74,6 +78,7 @@ def assembled(frame: Frame, proposal: Proposal, estate: Estate) -> EstatePlan:
         plugged=proposal.plugged,
         problems={**proposal.problems, **frame.problems, **silent},
         cautions=proposal.cautions,
+        held=proposal.held,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -21,11 +22,18 @@ from anyvisor.planner.fleet import ETHERNET_MTU
 from anyvisor.planner.logical import GENEVE_OVERHEAD
 
 UNDERLAY, TRUNK = "Underlay", "Trunk"
+TOO_SMALL, TOO_SMALL_FOR_SOME = "TooSmall", "TooSmallForSome"
+"""Most of those that answer get less than is needed: it is this host's way. Or only some do: it is rather theirs."""
+PROBING = "Probing"
+"""Nothing has been found yet; never for long."""
 OVERHEAD = {4: GENEVE_OVERHEAD, 6: GENEVE_OVERHEAD + 20}
 """By the IP version of the tunnel: the header of IPv6 is longer by twenty bytes."""
 VLAN_BYTES = 4
 SMALLEST = {4: 68, 6: 1280}
 """What every link carries (RFC 791, RFC 8200): one that does not answer to it does not answer at all."""
+_LEAST = re.compile(r"underlay_mtu: (\d+)")
+_ADDRESS = re.compile(r"\(([0-9a-fA-F.:]+)\) gets \d")
+_CARD = re.compile(r"has an MTU of (\d+)")
 _ALL_OF, _PER_DOUBLING = 8, 4
 _RUNGS = 16
 _NAMED = 3
@@ -126,7 +134,7 @@ def underlay_condition(question: Question, findings: Sequence[Finding]) -> Condi
     if small:
         least = min(f.passed or 0 for f in small)
         return _said(
-            "TooSmall",
+            TOO_SMALL if len(small) > good else TOO_SMALL_FOR_SOME,
             f"tunnels need packets of {question.size} bytes; {_named(small)}{quiet}. Raise the MTU along that way to "
             f"{question.size}, or state underlay_mtu: {least} among the facts of a host",
         )
@@ -152,7 +160,25 @@ def trunk_condition(device: str, mtu: int, size: int) -> Condition:
         f"{device} has an MTU of {mtu}, and frames of vNICs need {size} with their VLAN tag: raise the MTU of the "
         "inner switch and of this card"
     )
-    return Condition(kind=TRUNK, true=False, reason="TooSmall", message=message)
+    return Condition(kind=TRUNK, true=False, reason=TOO_SMALL, message=message)
+
+
+def probing_condition(question: Question) -> Condition:
+    """Before the first answer to that question."""
+    return _said(PROBING, f"whether packets of {question.size} bytes get to other chassis is being asked")
+
+
+def tunnel_carried(condition: Condition) -> tuple[int, int] | None:
+    """What `underlay_condition` has found too small: the largest packet that gets to all who answer, in bytes, and the
+    IP version; None if it names no size."""
+    least, address = _LEAST.search(condition.message), _ADDRESS.search(condition.message)
+    return (int(least[1]), ip_address(address[1]).version) if least and address else None
+
+
+def trunk_carried(condition: Condition) -> int | None:
+    """The MTU that `trunk_condition` has found too small; None if it names none."""
+    found = _CARD.search(condition.message)
+    return int(found[1]) if found else None
 
 
 def networks_of(

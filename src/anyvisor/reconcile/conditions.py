@@ -6,7 +6,8 @@ from __future__ import annotations
 from anyvisor.model.condition import Condition
 from anyvisor.model.kinds import AttachmentKind, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
-from anyvisor.model.state import Plugged, State
+from anyvisor.model.state import HostState, Plugged, State
+from anyvisor.planner.admission import held_back
 from anyvisor.planner.fleet import Fleet
 from anyvisor.planner.logical import kind_of_port
 from anyvisor.reconcile import findings
@@ -70,6 +71,10 @@ def of_port(fleet: Fleet, state: State, name: PortName, *, up: bool) -> Conditio
             return ready("InVendorsHands", f"{device} is on the network that the vendor keeps on {port.host}")
         return ready("BehindNativeSwitch", f"{device} is on the native switch of {port.host}")
     if kind.is_trunked and (plugged is None or plugged.card is None):
+        known = state.hosts.get(port.host, HostState())
+        held = held_back(known, fleet.site.networks[port.network], fleet.underlay_mtu)
+        if held is not None and device is not None:
+            return not_ready(held.reason, held.message)
         return not_ready("WaitsForVnic", f"no vNIC with its MAC is plugged into its group on {port.host} yet")
     if up:
         return ready("Up", f"bound on {port.host}")

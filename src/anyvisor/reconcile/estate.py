@@ -8,7 +8,7 @@ difference. The appliances' own agents do their part beside it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from anyvisor.contracts.estate import EstateDriver
@@ -20,6 +20,7 @@ from anyvisor.model.estate import CardId, Estate, EstateStep, Health, describe
 from anyvisor.model.kinds import AttachmentKind, Fallback, Hypervisor, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.state import HostState, Placement, Plugged, State, Tag
+from anyvisor.planner.admission import Held, held_back
 from anyvisor.planner.allocate import network_of, release
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
 from anyvisor.planner.capacity import alarms, capacities
@@ -31,6 +32,7 @@ from anyvisor.planner.estate import (
     released,
 )
 from anyvisor.planner.facts import traits
+from anyvisor.planner.fleet import ETHERNET_MTU
 from anyvisor.planner.found import in_use, news
 from anyvisor.planner.inner import inner_place, port_key, shared_key, tag_holder
 from anyvisor.planner.moves import placed
@@ -79,6 +81,7 @@ class EstateReconciler:
         self._tally = tally
         self._cards: Mapping[PortName, CardId] = {}
         self._shared: Mapping[PortName, CardId] = {}
+        self._held: Mapping[PortName, Held] = {}
         self._driven: tuple[Condition, ...] = ()
         self._uncounted: tuple[Condition, ...] = ()
         self._rights = RightsCheck(manager, driver, clock)
@@ -100,6 +103,7 @@ class EstateReconciler:
             after = self._driver.estate() if plan.steps else estate
             self._report(state, wanted, after)
             self._cards = plan.cards
+            self._hold(plan.held)
         except AnyvisorError as error:
             self._say(findings.failed(MANAGER, error))
             return Looked(error=error)
@@ -146,6 +150,13 @@ class EstateReconciler:
             self._uncounted = ()
         finally:
             self._say(*self._driven)
+
+    def _hold(self, held: Mapping[PortName, Held]) -> None:
+        """What is held back, or no longer, has another condition now."""
+        for port in sorted(held.keys() | self._held.keys()):
+            if held.get(port) != self._held.get(port):
+                self._tell(ObjectKey("port", port))
+        self._held = held
 
     def _find(self, state: State, estate: Estate) -> bool:
         """Store the hosts that the site file does not name; True if there was news."""
@@ -289,6 +300,7 @@ def wanted_of(state: State, estate: Estate, wishes: Wishes) -> Wanted:
         attachments=attachments,
         vms={port: state.site.ports[port].vm for port in attachments if port in state.site.ports},
         ready=ready,
+        held=dict(_held(state, attachments.values())),
         appliances=wishes(state, served),
         out=_fenced(state, served, attachments.values()),
         elsewhere=frozenset(
@@ -326,6 +338,21 @@ def _way_is_laid(state: State, port: PortName, kind: AttachmentKind) -> bool:
     if kind is not AttachmentKind.VLAN_ACCESS:
         return True
     return state.plugged.get(port, Plugged()).device is not None
+
+
+def _held(state: State, attachments: Iterable[Attachment]) -> Iterator[tuple[PortName, Held]]:
+    """Vnics that no way through is known for; only on hosts that say something is wrong."""
+    ailing = {name: known for name, known in state.hosts.items() if any(not c.true for c in known.conditions)}
+    for attachment in attachments:
+        network = state.site.networks.get(attachment.network)
+        if (
+            attachment.kind is AttachmentKind.VLAN_ACCESS
+            and attachment.host in ailing
+            and network is not None
+        ):
+            held = held_back(ailing[attachment.host], network, state.underlay_mtu or ETHERNET_MTU)
+            if held is not None:
+                yield attachment.port, held
 
 
 def _text(card: CardId) -> str:

@@ -8,12 +8,23 @@ from dataclasses import dataclass
 from anyvisor.model.condition import Condition
 from anyvisor.model.names import ObjectKey
 from anyvisor.model.state import State
+from anyvisor.planner.admission import MTU_TOO_SMALL
 from anyvisor.reconcile.conditions import READY
 
 ABSENT = frozenset({"WaitsForVnic", "NotPlaced"})
 """The VM is not there: nothing is wrong with what was asked for."""
 FINAL = frozenset(
-    {"ForeignRow", "Refused", "NoVlan", "NoAddress", "NoScheme", "UnknownHost", "DriverMissing", "RolledBack"}
+    {
+        "ForeignRow",
+        "Refused",
+        "NoVlan",
+        "NoAddress",
+        "NoScheme",
+        "UnknownHost",
+        "DriverMissing",
+        "RolledBack",
+        MTU_TOO_SMALL,
+    }
 )
 """Waiting will not help: somebody must change something."""
 

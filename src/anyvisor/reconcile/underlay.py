@@ -21,6 +21,7 @@ from anyvisor.planner.underlay import (
     Finding,
     Question,
     between,
+    probing_condition,
     rungs,
     sample,
     smallest,
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 AGAIN_SECONDS = 30.0
 """How soon a finding that is not good is looked at again."""
 ANSWER_SECONDS = 1.0
+SETTLE_SECONDS = 5.0
+"""How long a chassis that knows no other yet waits for tunnels to appear before it says that it is alone."""
 ATTEMPTS = 3
 """How often the size that is needed goes unanswered before it counts as too large."""
 ROUNDS = 8
@@ -56,12 +59,15 @@ class Underlay:
         clock: Callable[[], float],
         tell: Callable[[], None] = lambda: None,
         answer_seconds: float = ANSWER_SECONDS,
+        settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         self._prober = prober
         self._every = every_seconds
         self._clock = clock
         self._tell = tell
         self._patience = answer_seconds
+        self._settle = settle_seconds
+        self._settled = 0.0
         self._state = threading.Condition()
         self._question: Question | None = None
         self._answer: _Answer | None = None
@@ -70,15 +76,21 @@ class Underlay:
         self._stopping = False
 
     def look(self, question: Question | None) -> tuple[Condition, ...]:
-        """What was found last, as far as it answers that question; a new one is seen to soon. None: nothing to ask."""
+        """What was found last, as far as it answers that question; a new one is seen to soon, and until then the
+        condition says so. None: nothing to ask.
+        """
         with self._state:
             if question != self._question:
+                if self._question is None:
+                    self._settled = self._clock() + self._settle
                 self._question = question
                 self._due = self._clock()
                 self._state.notify_all()
             known = self._answer
-        if question is None or known is None or _matter(known.question) != _matter(question):
+        if question is None:
             return ()
+        if known is None or not _answers(known.question, question):
+            return (probing_condition(question),)
         return (known.condition,)
 
     def stop(self) -> None:
@@ -98,9 +110,13 @@ class Underlay:
                     return
             try:
                 self.step()
-            except Exception:
-                # A fault of ours must not end the watch; the next probe comes at its time.
+            except Exception as fault:
+                # A fault of ours must not end the watch, nor leave anybody waiting; the next probe comes at its time.
                 log.exception("the probe of the underlay failed")
+                with self._state:
+                    question = self._question
+                if question is not None:
+                    self._not_probed(question, str(fault))
 
     def step(self) -> None:
         """Probe now, if there is a question, and keep what was found."""
@@ -109,19 +125,30 @@ class Underlay:
             self._due = self._clock() + self._every
             self._turn += 1
             turn = self._turn - 1
+            if question is not None and not question.peers and self._clock() < self._settled:
+                self._due = self._settled
+                return
         if question is None:
             return
         try:
             answer = self._answered(question, before, turn)
         except AnyvisorError as error:
-            said = Condition(kind=UNDERLAY, true=False, reason="NotProbed", message=str(error))
-            answer = _Answer(question=question, condition=said)
+            self._not_probed(question, str(error))
+            return
+        self._keep(answer)
+
+    def _not_probed(self, question: Question, why: str) -> None:
+        said = Condition(kind=UNDERLAY, true=False, reason="NotProbed", message=why)
+        self._keep(_Answer(question=question, condition=said))
+
+    def _keep(self, answer: _Answer) -> None:
+        question = answer.question
         with self._state:
-            self._answer = answer
+            before, self._answer = self._answer, answer
             soon = not answer.condition.true or any(finding.passed is None for finding in answer.findings)
             if question == self._question and soon:
                 self._due = min(self._due, self._clock() + min(self._every, AGAIN_SECONDS))
-        if before is None or before.condition != answer.condition:
+        if before is None or before.condition != answer.condition or not _answers(before.question, question):
             log.log(logging.INFO if answer.condition.true else logging.WARNING, "%s", answer.condition)
             self._tell()
 
@@ -183,6 +210,7 @@ class Underlay:
         return answered
 
 
-def _matter(question: Question) -> tuple[str, int]:
-    """Peers come and go; what was found of the others still holds until the next probe."""
-    return (question.source, question.size)
+def _answers(known: Question, question: Question) -> bool:
+    """Peers come and go; what was found of some still holds until the next probe. Of none, nothing was found."""
+    asked = bool(known.peers) or not question.peers
+    return asked and (known.source, known.size) == (question.source, question.size)

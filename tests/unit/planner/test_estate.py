@@ -8,10 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyvisor.model.attachment import Attachment
-from anyvisor.model.estate import CardProblem, Deploy, Fence, Giveback, MakeGroup, Pin, Plugin, Start
+from anyvisor.model.estate import (
+    CardProblem,
+    Deploy,
+    Fence,
+    Giveback,
+    MakeGroup,
+    MakeSwitch,
+    Pin,
+    Plugin,
+    Start,
+)
 from anyvisor.model.host import Host, NativeSwitch
 from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme, SwitchKind
 from anyvisor.model.state import Tag
+from anyvisor.planner.admission import Held
 from anyvisor.planner.appliances import ApplianceWish
 from anyvisor.planner.estate import Wanted, cards_by_port, estate_plan, released
 from anyvisor.planner.inner import group_name, inner_place, port_key
@@ -368,3 +379,52 @@ def test_a_plan_is_empty_once_carried_out(kind):
     plan = settle(want, estate)
 
     assert not any(isinstance(step, kind) for step in plan.steps)
+
+
+HELD = Held("MtuTooSmall", "its tunnels do not get through")
+
+
+def test_a_vnic_that_is_held_back_stays_where_it_is_and_is_named():
+    estate = fleet()
+    want = replace(wanted(behind(estate, "vm0", 101), behind(estate, "vm1", 102)), held={"vm0": HELD})
+
+    plan = settle(want, estate)
+
+    assert groups_of(estate)["vm0"] == "before"
+    assert groups_of(estate)["vm1"] == group_name(OWNER, "vm1")
+    assert plan.held == {"vm0": HELD}
+    assert plan.problems["vm0"] == HELD.message
+
+
+def test_what_is_plugged_stays_plugged_whatever_is_found_later():
+    estate = fleet()
+    want = wanted(behind(estate, "vm0", 101))
+    settle(want, estate)
+
+    plan = settle(replace(want, held={"vm0": HELD}), estate)
+
+    assert groups_of(estate)["vm0"] == group_name(OWNER, "vm0")
+    assert (plan.held, plan.problems) == ({}, {})
+
+
+def test_a_vnic_that_fell_open_comes_back_whatever_is_found():
+    estate = fleet()
+    behind(estate, "vm0", 101)
+    fallen = wanted(behind(estate, "vm0", 200, AttachmentKind.EXTERNAL), schemes={"esx1": Scheme.SEPARATION})
+    settle(fallen, estate)
+
+    settle(replace(wanted(behind(estate, "vm0", 101)), held={"vm0": HELD}), estate)
+
+    assert groups_of(estate)["vm0"] == group_name(OWNER, "vm0")
+
+
+def test_an_inner_switch_whose_mtu_somebody_changed_gets_it_back():
+    estate = fleet()
+    want = wanted(behind(estate, "vm0", 101))
+    settle(want, estate)
+    (inner,) = estate.estate().switches.values()
+    estate.apply([MakeSwitch(switch=replace(inner, mtu=1500))])
+
+    settle(want, estate)
+
+    assert [switch.mtu for switch in estate.estate().switches.values()] == [9000]

@@ -75,7 +75,7 @@ def test_when_every_peer_answers_the_underlay_carries_the_size():
 def test_a_peer_that_gets_less_is_named_with_what_it_gets_and_what_to_do():
     condition = underlay_condition(QUESTION, [found("kvm2", 1400), found("kvm3", 1558)])
 
-    assert (condition.true, condition.reason) == (False, "TooSmall")
+    assert (condition.true, condition.reason) == (False, "TooSmallForSome")
     assert "need packets of 1558 bytes; kvm2 (192.0.2.2) gets 1400." in condition.message
     assert "Raise the MTU along that way to 1558" in condition.message
     assert "underlay_mtu: 1400" in condition.message

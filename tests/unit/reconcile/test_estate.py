@@ -22,6 +22,7 @@ from anyvisor.planner.appliances import ApplianceWish
 from anyvisor.planner.inner import group_name, network_group_name
 from anyvisor.planner.moves import Binding
 from anyvisor.planner.plugs import trunk_plugs
+from anyvisor.planner.underlay import Finding, Question, trunk_condition, underlay_condition
 from anyvisor.reconcile.attendant import Attendant
 from anyvisor.reconcile.engine import Engine
 from anyvisor.reconcile.estate import EstateReconciler
@@ -67,6 +68,7 @@ class World:
             self.estate.add_vm(vm, f"esx{1 + number % 2}", ("dvs1", "before"))
         self.macs = {card.vm: card.mac for card in self.estate.estate().cards.values()}
         self.store, self.controller, self.now = FakeStore(), FakeController(), 1000.0
+        self.conditions = ()
         self.want(VMS)
         self.restart()
 
@@ -105,7 +107,9 @@ class World:
                 continue
             mine = [a for a in state.attachments.values() if a.host == name]
             laid = {port: Plugged(device=plug.device) for port, plug in trunk_plugs(mine).items()}
-            self.store.report(HostReport(host=name, carried=Scheme.APPLIANCE, plugged=laid))
+            self.store.report(
+                HostReport(host=name, carried=Scheme.APPLIANCE, plugged=laid, conditions=self.conditions)
+            )
         self.controller.is_up = set(state.attachments)
 
     def run(self, looks=6):
@@ -669,3 +673,106 @@ def test_a_manager_that_was_never_reached_is_named_too():
     attendant.stop()
 
     assert str(said[0]) == "vc1: no connection: refused"
+
+
+def measured(world, passed, mtu=9000):
+    """Every appliance's agent says what a probe of its underlay found."""
+    for name, known in world.store.snapshot().hosts.items():
+        question = Question(host=name, source="192.0.2.1", size=1500, peers={"kvm1": "192.0.2.2"})
+        findings = [Finding(peer="kvm1", address="192.0.2.2", passed=passed)]
+        said = (underlay_condition(question, findings), trunk_condition("eth0", mtu, 1446))
+        world.conditions = said
+        world.store.report(HostReport(host=name, carried=known.carried, conditions=said))
+
+
+def test_a_new_vnic_waits_while_its_underlay_is_too_small_and_is_let_in_once_it_carries(world):
+    world.want(VMS[:2])
+    world.run()
+    measured(world, 1400)
+    world.want(VMS)
+    world.run()
+
+    (condition,) = world.store.snapshot().conditions[ObjectKey("port", "vm2")]
+    assert (condition.true, condition.reason) == (False, "MtuTooSmall")
+    assert "underlay_mtu: 1400" in condition.message
+    assert {vm: group for vm, group in world.groups().items() if group == "before"} == {
+        "vm2": "before",
+        "vm3": "before",
+    }
+    assert world.ready("vm0") == "Up"
+    (manager,) = world.store.snapshot().conditions[ObjectKey("manager", "vc1")]
+    assert "vm2" in manager.message
+
+    measured(world, 1500)
+    world.run()
+
+    assert {world.ready(vm) for vm in VMS} == {"Up"}
+
+
+def test_a_new_vnic_waits_while_the_trunk_of_its_appliance_is_too_small(world):
+    world.engine.round((), everything=True)
+    measured(world, 1500, mtu=1400)
+    world.run()
+
+    assert {world.ready(vm) for vm in VMS} == {"MtuTooSmall"}
+    assert set(world.groups().values()) == {"before"}
+
+
+def test_the_engine_looks_at_a_port_again_once_it_is_held_back_no_longer(world):
+    heard = []
+    world.reconciler = EstateReconciler(
+        "vc1",
+        world.estate,
+        world.store,
+        wishes=lambda *_: {},
+        clock=lambda: world.now,
+        tell=heard.append,
+    )
+    world.engine.round((), everything=True)
+    measured(world, 1400)
+    world.agents()
+    world.reconciler.reconcile()
+
+    assert {ObjectKey("port", vm) for vm in VMS} <= set(heard)
+    heard.clear()
+    world.reconciler.reconcile()
+    assert heard == []
+    measured(world, 1500)
+    world.reconciler.reconcile()
+    assert {ObjectKey("port", vm) for vm in VMS} <= set(heard)
+
+
+def test_a_migration_that_vcenter_refuses_leaves_everything_as_it_was():
+    """Behind a standard switch without uplinks a VM does not move."""
+    world = World()
+    vss = NativeSwitch(name="vSwitch0", kind=SwitchKind.VSS, uplinks=("vmnic0",))
+    world.hosts = {
+        name: replace(host, switches=(vss,), facts={"edition": "standard"})
+        for name, host in world.hosts.items()
+    }
+    world.estate = FakeEstate()
+    for host in world.hosts.values():
+        world.estate.add_host(host)
+        for group in ("before", "mgmt"):
+            world.estate.add_group("vSwitch0", group, host=host.name)
+    world.estate.add_template("appliance", "esx1")
+    for number, vm in enumerate(VMS):
+        world.estate.add_vm(vm, f"esx{1 + number % 2}", ("vSwitch0", "before"))
+    world.macs = {card.vm: card.mac for card in world.estate.estate().cards.values()}
+    world.want(VMS)
+    world.restart()
+    world.run()
+    before = world.store.snapshot()
+
+    with pytest.raises(TerminalError, match="virtual intranet"):
+        world.estate.begin_move("vm0", "esx2")
+    world.run(looks=2)
+
+    after = world.store.snapshot()
+    assert (after.attachments, after.tags, after.placements) == (
+        before.attachments,
+        before.tags,
+        before.placements,
+    )
+    assert world.reconciler.reconcile().steps == ()
+    assert {world.ready(vm) for vm in VMS} == {"Up"}

@@ -3,6 +3,7 @@
 
 import re
 import threading
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from anyvisor.errors import RetryableError
 from anyvisor.planner.underlay import Question
-from anyvisor.reconcile.underlay import AGAIN_SECONDS, ATTEMPTS, Underlay
+from anyvisor.reconcile.underlay import AGAIN_SECONDS, ATTEMPTS, SETTLE_SECONDS, Underlay
 
 EVERY = 300.0
 
@@ -64,8 +65,12 @@ def world():
     return World(Path(kvm2=1700, kvm3=1700))
 
 
-def test_nothing_is_claimed_before_the_first_probe(world):
-    assert world.ask("kvm2") == ()
+def probing(conditions):
+    return [(condition.true, condition.reason) for condition in conditions] == [(False, "Probing")]
+
+
+def test_before_the_first_probe_it_says_that_it_is_asking(world):
+    assert probing(world.ask("kvm2"))
     world.watch.step()
 
     (condition,) = world.ask("kvm2")
@@ -136,7 +141,50 @@ def test_what_was_found_for_other_sizes_is_not_said_of_these(world):
     world.ask("kvm2")
     world.watch.step()
 
-    assert world.ask("kvm2", size=1500) == ()
+    assert probing(world.ask("kvm2", size=1500))
+
+
+def test_a_chassis_that_knows_no_other_waits_for_tunnels_before_it_says_that_it_is_alone(world):
+    assert probing(world.ask())
+    world.watch.step()
+    assert probing(world.ask())
+    world.now += SETTLE_SECONDS
+    world.watch.step()
+
+    assert [condition.reason for condition in world.ask()] == ["Alone"]
+    assert probing(world.ask("kvm2"))
+    world.watch.step()
+    assert [condition.reason for condition in world.ask("kvm2")] == ["Carries"]
+    assert world.told == 2
+
+
+def test_who_waits_for_an_answer_hears_of_it_even_if_it_is_the_same_again(world):
+    question = Question(host="kvm1", source="192.0.2.1", size=1558, peers={"kvm2": "192.0.2.2"})
+    world.watch.look(question)
+    world.watch.step()
+    moved = replace(question, source="192.0.2.9")
+
+    assert probing(world.watch.look(moved))
+    world.watch.step()
+
+    assert [condition.reason for condition in world.watch.look(moved)] == ["Carries"]
+    assert world.told == 2
+
+
+def test_a_fault_of_the_prober_leaves_nobody_waiting(world):
+    world.path.failure = ZeroDivisionError("a fault of ours")
+    told = threading.Event()
+    world.watch = Underlay(world.path, every_seconds=EVERY, clock=lambda: world.now, tell=told.set)
+    world.ask("kvm2")
+    thread = threading.Thread(target=world.watch.run)
+    thread.start()
+    try:
+        assert told.wait(60)
+    finally:
+        world.watch.stop()
+        thread.join(60)
+
+    assert [condition.reason for condition in world.ask("kvm2")] == ["NotProbed"]
 
 
 def test_what_was_found_stands_while_a_new_peer_has_not_been_asked_yet(world):

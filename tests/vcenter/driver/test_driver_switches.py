@@ -358,3 +358,13 @@ def test_a_lost_host_takes_no_orders(estate, running, machines, steps):
         estate.apply([steps.switch(ESX1, name="av-8f3a01c2-other")])
     estate.apply([steps.switch(), steps.group("y", 6)])
     assert (steps.inner, "av-8f3a01c2-y") in estate.estate().groups, "the others are not held up by it"
+
+
+def test_the_mtu_of_a_hosts_own_switch_is_changed(estate, steps):
+    own = {"kind": SwitchKind.VSS, "name": steps.own}
+
+    estate.apply([steps.switch(OLD, **own, mtu=1600)])
+    before = estate.estate().switches[steps.own].mtu
+    estate.apply([steps.switch(OLD, **own, mtu=9000)])
+
+    assert (before, estate.estate().switches[steps.own].mtu) == (1600, 9000)

@@ -11,6 +11,10 @@ from anyvisor.planner.facts.traits import both, flag, has_switch, is_word, lacks
 _KB_2149722 = "VMware KB 2149722: discontinuation of the third party vSwitch programme"
 _MAC_LEARNING = "vSphere API: DVSMacManagementPolicy (6.7, VDS 6.6.0)"
 _INTRANET = "vSphere API: fault VMOnVirtualIntranet; VMware KB 1003832"
+_NO_VMOTION = (
+    "vCenter refuses vMotion of VMs on a standard switch without uplinks, unless its advanced setting "
+    "config.migrate.test.CompatibleNetworks.VMOnVirtualIntranet is false."
+)
 _DSE = "vSphere 8 documentation, Distributed Services Engine: offloading mode after NSX is enabled"
 _NEWEST_KNOWN = (10, 0, 0)
 
@@ -188,11 +192,21 @@ _APPLIANCE = (
     Row(
         scheme=Scheme.APPLIANCE,
         possible=True,
+        advised=False,
+        code=traits.NO_VMOTION,
+        reason="A standard switch without uplinks ends vMotion, and vCenter has hosts to move this host's VMs to.",
+        source=_INTRANET,
+        when=both(traits.under_vcenter, traits.may_migrate),
+        warnings=(_NO_VMOTION,),
+    ),
+    Row(
+        scheme=Scheme.APPLIANCE,
+        possible=True,
         code="ESXI_APPLIANCE_VSS",
         reason="A standard switch without uplinks gives every vNIC a VLAN of its own; its trunk is promiscuous.",
         source=f"{DRAFT} section 5 (2), figure 4; {_INTRANET}",
         when=traits.under_vcenter,
-        warnings=("vCenter refuses vMotion of VMs on a standard switch without uplinks.",),
+        warnings=(_NO_VMOTION,),
     ),
     Row(
         scheme=Scheme.APPLIANCE,

@@ -48,6 +48,20 @@ KEYS: tuple[Key, ...] = (
         hypervisors=_ESXI,
     ),
     Key(
+        name="cluster_hosts",
+        kind=int,
+        meaning="how many hosts the cluster has; with more than one vCenter may move VMs",
+        absent="as many as are known",
+        hypervisors=_ESXI,
+    ),
+    Key(
+        name="drs",
+        kind=bool,
+        meaning="DRS moves VMs of the cluster by itself",
+        absent="false",
+        hypervisors=_ESXI,
+    ),
+    Key(
         name="vds_license",
         kind=bool,
         meaning="the licence includes the distributed switch",

@@ -18,6 +18,9 @@ ROOM_FOR_APPLIANCE = {"spare_vcpus": APPLIANCE_VCPUS, "spare_memory_gib": APPLIA
 APPLIANCE_SIZE = f"{APPLIANCE_VCPUS} vCPUs and {APPLIANCE_MEMORY_GIB} GiB of memory"
 """Our own default; what it carries with that depends on the host."""
 
+CLUSTER_HOSTS = "cluster_hosts"
+NO_VMOTION = "ESXI_VSS_NO_VMOTION"
+"""The code of a verdict that `anyvisor.planner.choose` treats apart where the scheme is in force already."""
 INNER_VERSION = "inner_version"
 """Joins the facts of a host once it is known with whom it shares its inner switch."""
 
@@ -152,6 +155,11 @@ def may_use_vds(host: Host) -> bool:
     if "vds_license" in host.facts:
         return _truth(host, "vds_license")
     return word(host, "edition") in _VDS_EDITIONS or host.switch_of_kind(SwitchKind.VDS) is not None
+
+
+def may_migrate(host: Host) -> bool:
+    """vCenter may move the host's VMs to another: its cluster has one, or DRS is said to be on."""
+    return (number(host, CLUSTER_HOSTS) or 0) > 1 or _truth(host, "drs")
 
 
 def vds_versions(host: Host) -> tuple[str, ...]:
