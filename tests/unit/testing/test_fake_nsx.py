@@ -200,4 +200,4 @@ def test_a_list_comes_in_pages(tmp_path):
         nsx.close()
 
     assert sorted(found) == [f"n{number}" for number in range(5)]
-    assert sizes == [2, 2, 1]
+    assert sizes == [2, 2, 1, 0]

@@ -56,13 +56,17 @@ class Client:
         """
         cursor = ""
         seen: set[str] = set()
+        count, total = 0, None
         while True:
             query = {"page_size": str(PAGE_SIZE)} | ({"cursor": cursor} if cursor else {})
             page = self._ask("GET", f"{place}?{urlencode(query)}", doing)
-            yield from page.get("results") or ()
+            results = page.get("results") or ()
+            yield from results
+            count += len(results)
+            total = page.get("result_count", total)  # the first page says it
             cursor = str(page.get("cursor") or "")
-            if not cursor:
-                return
+            if not cursor or not results or (total is not None and count >= total):
+                return  # the last page may have a cursor, too
             if cursor in seen:
                 raise RetryableError(f"{self._name}: {doing}: the pages go in a circle")
             seen.add(cursor)

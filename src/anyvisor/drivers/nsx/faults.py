@@ -74,7 +74,8 @@ def of_connection(where: str, doing: str, error: Exception) -> AnyvisorError:
             f"{where}: its certificate is another than the one in `ca`",
             hint="if it was renewed, put the new thumbprint into `ca`",
         )
-    if isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError)):
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # the library counts it as a time-out
+    if isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError)) and not refused:
         return UnreachableError(f"{begin}: no answer in time")
     return UnreachableError(f"{begin}: no connection: {reason}")
 

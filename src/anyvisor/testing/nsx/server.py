@@ -186,7 +186,7 @@ class FakeNsx:
         page: dict[str, Any] = {"results": found[start : start + size], "sort_ascending": True}
         if not start:
             page["result_count"] = len(found)
-        if start + size < len(found):
+        if page["results"]:  # on the last page as well
             page["cursor"] = f"c{start + size:05}"
         return page
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import pytest
 
 from anyvisor.drivers.nsx import faults
-from anyvisor.drivers.nsx.entity import NsxEntity, Patience
+from anyvisor.drivers.nsx.entity import Patience
 from anyvisor.errors import ConflictError, RetryableError, TerminalError, UnreachableError
 from anyvisor.testing.nsx import Trouble
 from anyvisor.testing.nsx.samples import network, web, wish
@@ -149,11 +150,11 @@ def test_a_lost_connection_is_no_conclusion(nsx, driver, kind):
     assert driver.places() == {}
 
 
-def test_nobody_at_the_address_is_unreachable(manager, nsx):
-    nsx.close()
-    with pytest.raises(UnreachableError):
-        NsxEntity.connect(manager, "owner", patience=Patience(answer_seconds=2))
-    nsx.__init__(nsx.certificate.certificate.parent, certificate=nsx.certificate)  # the fixture closes it
+def test_nobody_at_the_address_is_unreachable(connect):
+    with socket.socket() as free:  # bound, but nobody listens
+        free.bind(("127.0.0.1", 0))
+        with pytest.raises(UnreachableError, match="no connection"):
+            connect(url=f"https://127.0.0.1:{free.getsockname()[1]}")
 
 
 @pytest.mark.parametrize(
@@ -178,10 +179,13 @@ def test_a_transport_zone_that_does_not_serve_is_named(nsx, connect, zone, said)
     assert nsx.sessions == 1
 
 
-def test_lists_are_read_to_their_last_page(nsx, driver):
+@pytest.mark.parametrize("page", [1, 3, 7, 8])
+def test_lists_are_read_to_their_last_page_and_no_further(nsx, driver, page):
     wanted = wish([network(f"n{number}", number) for number in range(1, 8)])
-    nsx.page = 3
     driver.apply(driver.plan(wanted))
+    nsx.page = page
+    nsx.requests.clear()
 
     assert len(driver.places()) == 7
+    assert len(nsx.requests) == -(-7 // page)
     assert driver.plan(wanted).changes == ()
