@@ -163,7 +163,7 @@ class World:
         before = self.store.snapshot()
         outcome = self.engine.round(keys, everything=everything)
         self._agents(PortName(key.name) for key in outcome.looked_at if key.kind == "port")
-        return self._acted(before is not self.store.snapshot() or bool(outcome.changes))
+        return self._acted(really=before is not self.store.snapshot() or bool(outcome.changes))
 
     def look(self) -> bool:
         """The reconciler looks once; whether it changed anything there.
@@ -178,10 +178,10 @@ class World:
             raise looked.error
         again = bool(looked.steps) and looked.steps != self._last
         self._last = looked.steps
-        self._acted(bool(looked.steps) or before is not self.store.snapshot())
+        self._acted(really=bool(looked.steps) or before is not self.store.snapshot())
         return again
 
-    def _acted(self, really: bool) -> bool:
+    def _acted(self, *, really: bool) -> bool:
         if really:
             self.done = time.perf_counter()
         return really

@@ -152,9 +152,21 @@ def groups_by_port(wanted: Wanted) -> dict[PortName, Group]:
     return dict(_groups(wanted, {}))
 
 
-def trunks(wanted: Wanted, estate: Estate) -> tuple[Group, ...]:
-    """The trunk groups of the hosts that have appliances."""
-    return tuple(_trunks(wanted, estate))
+def trunks(wanted: Wanted, estate: Estate) -> dict[HostName, Group]:
+    """The trunk group of each host that has appliances; hosts of a cluster may share one."""
+    return dict(zip(_places(wanted), _trunks(wanted, estate), strict=True))
+
+
+def at_rest(wanted: Wanted, frame: Frame, estate: Estate) -> bool:
+    """Whether no vNIC has a say in what is done about hosts: nothing is under way there, and nothing is left over."""
+    if frame.switches or frame.appliances or frame.unused or wanted.out:
+        return False
+    places = _places(wanted)
+    needed = {place.switch for place in places.values()}
+    kept = wanted.appliances.keys() or estate.appliances.keys()
+    return estate.switches.keys() <= needed and all(
+        key in kept and appliance.host in places for key, appliance in estate.appliances.items()
+    )
 
 
 def released(
