@@ -33,7 +33,7 @@ from anyvisor.reconcile.engine import Engine
 from anyvisor.reconcile.estate import EstateReconciler
 from anyvisor.reconcile.tally import Tally
 from anyvisor.testing.sandbox import AnyvisorDatabase, OvnSandbox
-from anyvisor.wiring import appliance_wishes, open_controller
+from anyvisor.wiring import ApplianceWishes, open_controller
 from bench.client import Client
 from bench.vcenter.inventory import OFFICE, Size, inventory, site
 
@@ -148,7 +148,7 @@ class World:
             self.manager.name,
             self.driver,
             self.store,
-            wishes=appliance_wishes,
+            wishes=ApplianceWishes(),
             clock=time.time,
             tell=self._told.add,
             tally=Tally(self.driver, lambda: self.telemetry, clock=time.time),
