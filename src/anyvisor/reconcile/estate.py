@@ -217,11 +217,12 @@ class EstateReconciler:
             if a is not None and a.kind is AttachmentKind.VLAN_ACCESS and a.host in hosts
         }
         loose = [tag for tag in held if (tag.scope, tag.holder) not in in_use]
-        if not loose:
+        wanted = self._standing.whole
+        if not loose or wanted is None:
             return {}
         return {
             (tag.scope, tag.vlan): release(tag, now_seconds=now)
-            for tag in released(loose, in_use, after.wanted, self._standing.holding(loose))
+            for tag in released(loose, in_use, wanted, self._standing.holding(loose))
         }
 
     def _report_host(

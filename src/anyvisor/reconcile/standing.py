@@ -22,6 +22,7 @@ from anyvisor.planner.inner import port_key
 from anyvisor.planner.neighbours import Around, Kind, Neighbours
 from anyvisor.planner.proposal import EstatePlan, Frame, Place, Proposal, assembled, place_of
 
+K = TypeVar("K")
 V = TypeVar("V")
 _PORT = port_key(PortName(""))
 WantedOf: TypeAlias = Callable[[State, Estate], Wanted]
@@ -32,9 +33,9 @@ WantedOf: TypeAlias = Callable[[State, Estate], Wanted]
 class View:
     """What a look has to look at, and the whole plan.
 
-    `state`, `estate` and `wanted` have all there is of hosts, but of ports, cards and groups only what changes since
-    the last look may concern; `hosts` are those that these are on, `tags` those that these hold. With `full` the first
-    three have everything, and `hosts` are all that have a scheme.
+    `state`, `estate` and `wanted` have only the ports, cards and groups that changes since the last look may concern,
+    and the first and the last only the hosts of these; `hosts` are those where something is to be said, `tags` those
+    that these ports hold. With `full` the first three have everything, and `hosts` are all that have a scheme.
     """
 
     state: State
@@ -111,11 +112,16 @@ class Standing:
     def look(self, state: State, estate: Estate, *, afresh: bool = False) -> View:
         """The plan for that state and estate: the same as `estate_plan` makes. `afresh`: make it so."""
         kept = self._kept
-        basis = _basis(state, estate)
+        basis = self._basis_of(state, estate)
         concerned = self._take(state, estate, everything=basis != kept.basis)
         full = afresh or not kept.at_rest or basis != kept.basis or kept.busy != kept.census.busy
         kept.state, kept.estate, kept.basis, kept.busy = state, estate, basis, kept.census.busy
         return self._full(state, estate) if full else self._partial(state, estate, concerned)
+
+    @property
+    def whole(self) -> Wanted | None:
+        """What is wanted on all hosts; of ports it holds what it held when everything was looked at."""
+        return self._kept.whole
 
     @property
     def schemes(self) -> Mapping[HostName, Scheme]:
@@ -137,6 +143,23 @@ class Standing:
             raise RuntimeError("nothing was looked at yet")
         ports = self._kept.census.attached(host)
         return replace(whole, attachments=_some(state.attachments, sorted(ports)))
+
+    def _basis_of(self, state: State, estate: Estate) -> _Basis:
+        kept = self._kept
+        if kept.basis is not None and kept.state.hosts is state.hosts:
+            schemes = kept.basis.schemes
+        else:
+            schemes = {host: (known.scheme, known.out) for host, known in state.hosts.items()}
+        return _Basis(
+            state.owner,
+            state.site.hosts,
+            state.site.networks,
+            state.site.policy,
+            schemes,
+            frozenset(estate.hosts),
+            estate.switches,
+            estate.appliances,
+        )
 
     # --- taking changes in ------------------------------------------------------------------------------------------
 
@@ -210,18 +233,17 @@ class Standing:
     def _partial(self, state: State, estate: Estate, concerned: _Concerned) -> View:
         kept = self._kept
         around = kept.neighbours.around()
-        part = _part(state, around.ports)
         some = replace(
             estate,
             cards={card: estate.cards[card] for card in around.cards},
             groups={identity: estate.groups[identity] for identity in map(_identity, around.groups)},
         )
+        trunked = {kept.trunks[place][0] for place in around.places if place in kept.trunks}
+        part = _part(state, around.ports, trunked | {card.host for card in some.cards.values()})
         wanted = replace(
             self._part_of(part, some),
             # A trunk is planned with those who are around it.
-            schemes={
-                kept.trunks[place][0]: Scheme.APPLIANCE for place in around.places if place in kept.trunks
-            },
+            schemes=dict.fromkeys(trunked, Scheme.APPLIANCE),
             elsewhere=kept.census.abroad(group.key for group in some.groups.values()),
         )
         _overlay(kept.proposal, proposed(wanted, some), around)
@@ -242,19 +264,6 @@ class Standing:
         return frozenset(tag for name in around.names | gone for tag in census.tags_of(PortName(name)))
 
 
-def _basis(state: State, estate: Estate) -> _Basis:
-    return _Basis(
-        state.owner,
-        state.site.hosts,
-        state.site.networks,
-        state.site.policy,
-        {host: (known.scheme, known.out) for host, known in state.hosts.items()},
-        frozenset(estate.hosts),
-        estate.switches,
-        estate.appliances,
-    )
-
-
 def _changed_ports(before: State, after: State) -> set[PortName]:
     return (
         changed_keys(before.attachments, after.attachments)
@@ -265,14 +274,18 @@ def _changed_ports(before: State, after: State) -> set[PortName]:
     )
 
 
-def _part(state: State, ports: Collection[PortName]) -> State:
-    """The state with all there is of hosts, and of ports only these."""
+def _part(state: State, ports: Collection[PortName], others: Collection[HostName] = ()) -> State:
+    """The state with these ports alone, and of hosts those that they are attached to, and these others."""
+    attachments = _some(state.attachments, ports)
+    hosts = {*others, *(a.host for a in attachments.values())}
+    site = replace(state.site, hosts=_some(state.site.hosts, hosts), ports=_some(state.site.ports, ports))
     return replace(
         state,
-        site=replace(state.site, ports=_some(state.site.ports, ports)),
+        site=site,
+        hosts=_some(state.hosts, hosts),
         ports=_some(state.ports, ports),
         placements=_some(state.placements, ports),
-        attachments=_some(state.attachments, ports),
+        attachments=attachments,
         plugged=_some(state.plugged, ports),
         tags={},
         moves={},
@@ -280,8 +293,8 @@ def _part(state: State, ports: Collection[PortName]) -> State:
     )
 
 
-def _some(held: Mapping[PortName, V], ports: Iterable[PortName]) -> dict[PortName, V]:
-    return {port: value for port in ports if (value := held.get(port)) is not None}
+def _some(held: Mapping[K, V], keys: Iterable[K]) -> dict[K, V]:
+    return {key: value for key in keys if (value := held.get(key)) is not None}
 
 
 def _macs(state: State, port: PortName) -> set[Mac]:
