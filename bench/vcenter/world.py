@@ -125,10 +125,8 @@ class World:
             raise RuntimeError("the operator's client failed; see above")
 
     def _end_hand(self) -> None:
-        assert self._hand.stdin is not None
-        self._hand.stdin.close()
         self._hand.kill()
-        self._hand.wait()
+        self._hand.communicate()
 
     def displace(self, vm: str) -> None:
         """The operator puts the card of a VM back into his own group."""
