@@ -163,14 +163,14 @@ class World:
         self._agents(PortName(key.name) for key in outcome.looked_at if key.kind == "port")
         return self._acted(really=before is not self.store.snapshot() or bool(outcome.changes))
 
-    def look(self) -> bool:
-        """The reconciler looks once; whether it changed anything there.
+    def look(self, *, afresh: bool = False) -> bool:
+        """The reconciler looks once, `afresh` at everything; whether there is more to do.
 
         Raises:
             AnyvisorError: it could not.
         """
         before = self.store.snapshot()
-        looked = self.reconciler.reconcile()
+        looked = self.reconciler.reconcile(afresh=afresh)
         self.looks += 1
         if looked.error is not None:
             raise looked.error

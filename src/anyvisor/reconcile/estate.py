@@ -100,10 +100,13 @@ class EstateReconciler:
         self._driven: tuple[Condition, ...] = ()
         self._uncounted: tuple[Condition, ...] = ()
 
-    def reconcile(self) -> Looked:
-        """Look, change what differs, say how it is. What goes wrong is in the result and in the manager's condition."""
+    def reconcile(self, *, afresh: bool = False) -> Looked:
+        """Look, change what differs, say how it is. What goes wrong is in the result and in the manager's condition.
+
+        `afresh` looks at everything, as the first look does, and one every minute.
+        """
         now = self._clock()
-        afresh = not self._afresh_at - AFRESH_SECONDS <= now < self._afresh_at
+        afresh |= not self._afresh_at - AFRESH_SECONDS <= now < self._afresh_at
         self._afresh_at = 0.0  # unless all goes well
         state = self._store.snapshot()
         try:

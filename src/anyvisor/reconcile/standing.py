@@ -111,6 +111,13 @@ class Standing:
 
     def look(self, state: State, estate: Estate, *, afresh: bool = False) -> View:
         """The plan for that state and estate: the same as `estate_plan` makes. `afresh`: make it so."""
+        try:
+            return self._look(state, estate, afresh=afresh)
+        except BaseException:
+            self.forget()  # what was taken in half-way is taken in again
+            raise
+
+    def _look(self, state: State, estate: Estate, *, afresh: bool) -> View:
         kept = self._kept
         basis = self._basis_of(state, estate)
         concerned = self._take(state, estate, everything=basis != kept.basis)
