@@ -84,6 +84,10 @@ lab-down: setup ## take the lab down
 bench: setup ## measure against real OVN daemons at 100, 1,000 and 10,000 ports, no root (SIZES="..." for others)
 	@$(BIN)/python -m bench $(SIZES)
 
+.PHONY: bench-vcenter
+bench-vcenter: setup ## measure the vSphere side at 8 hosts, 625 vNICs and at 64, 5,000, no root (SIZES="HOSTS VNICS ..." for others)
+	@$(BIN)/python -m bench.vcenter $(SIZES)
+
 .PHONY: vcenter-faults
 vcenter-faults: setup-test ## every fault at every vCenter call of the whole product, once and for a while (ten minutes)
 	@ANYVISOR_FAULTS=all $(PYTEST) -n 2 tests/vcenter/product

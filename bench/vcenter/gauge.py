@@ -37,7 +37,7 @@ class _CountingSocket(ssl.SSLSocket):
     received = 0
 
     def read(self, *args: Any, **kwargs: Any) -> Any:
-        found = super().read(*args, **kwargs)
+        found: Any = super().read(*args, **kwargs)
         _CountingSocket.received += found if isinstance(found, int) else len(found)
         return found
 

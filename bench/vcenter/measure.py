@@ -35,7 +35,7 @@ class Figures:
     look: Cost = field(default_factory=Cost)
     """One that finds nothing to do."""
     full: Cost = field(default_factory=Cost)
-    """One that compares everything and finds nothing to do."""
+    """One at everything, as one is made every minute, that finds nothing to do."""
     counters: Cost = field(default_factory=Cost)
     """Read once."""
     idle: float = 0.0
@@ -97,17 +97,21 @@ def _rest(world: World, found: Figures, say: Say) -> None:
     with cost(world) as costs:
         world.reconciler.measure()
     found.counters = costs[0]
-    looks = []
-    for _ in range(LOOKS):
-        with cost(world) as costs:
-            if world.look():
-                raise RuntimeError("a look at what is in order changed something")
-        looks.append(costs[0])
-    found.look = middle(looks)
+    found.look, found.full = _looks(world, afresh=False), _looks(world, afresh=True)
     cpu = time.process_time() + world.database_cpu()
     time.sleep(IDLE_SECONDS)
     found.idle = (time.process_time() + world.database_cpu() - cpu) / IDLE_SECONDS
     say(f"{world.size}: a look costs {found.look.cpu * 1000:.1f} ms of CPU")
+
+
+def _looks(world: World, *, afresh: bool) -> Cost:
+    looks = []
+    for _ in range(LOOKS):
+        with cost(world) as costs:
+            if world.look(afresh=afresh):
+                raise RuntimeError("a look at what is in order changed something")
+        looks.append(costs[0])
+    return middle(looks)
 
 
 def _change(world: World, found: Figures, changes: int, say: Say, yardstick: World | None) -> None:

@@ -35,6 +35,7 @@ def _rows(found: Sequence[Figures]) -> Iterator[Row]:
     yield Row("everything built: our CPU per port", lambda f: f.built.cpu / f.size.vnics, "ms")
     yield Row("everything built: calls per port", lambda f: f.built.called / f.size.vnics)
     yield from _of("a look, nothing to do", lambda f: f.look, "ms")
+    yield Row("a look at everything: our CPU", lambda f: f.full.cpu, "ms")
     yield from _of("counters read once", lambda f: f.counters, "ms")
     yield Row("listening, nothing happens: our CPU", lambda f: f.idle * 100, "%")
     for kind in found[0].changes:

@@ -33,7 +33,7 @@ from anyvisor.reconcile.engine import Engine
 from anyvisor.reconcile.estate import EstateReconciler
 from anyvisor.reconcile.tally import Tally
 from anyvisor.testing.sandbox import AnyvisorDatabase, OvnSandbox
-from anyvisor.wiring import appliance_wishes, open_controller
+from anyvisor.wiring import ApplianceWishes, open_controller
 from bench.client import Client
 from bench.vcenter.inventory import OFFICE, Size, inventory, site
 
@@ -125,10 +125,8 @@ class World:
             raise RuntimeError("the operator's client failed; see above")
 
     def _end_hand(self) -> None:
-        assert self._hand.stdin is not None
-        self._hand.stdin.close()
         self._hand.kill()
-        self._hand.wait()
+        self._hand.communicate()
 
     def displace(self, vm: str) -> None:
         """The operator puts the card of a VM back into his own group."""
@@ -148,7 +146,7 @@ class World:
             self.manager.name,
             self.driver,
             self.store,
-            wishes=appliance_wishes,
+            wishes=ApplianceWishes(),
             clock=time.time,
             tell=self._told.add,
             tally=Tally(self.driver, lambda: self.telemetry, clock=time.time),
@@ -163,25 +161,25 @@ class World:
         before = self.store.snapshot()
         outcome = self.engine.round(keys, everything=everything)
         self._agents(PortName(key.name) for key in outcome.looked_at if key.kind == "port")
-        return self._acted(before is not self.store.snapshot() or bool(outcome.changes))
+        return self._acted(really=before is not self.store.snapshot() or bool(outcome.changes))
 
-    def look(self) -> bool:
-        """The reconciler looks once; whether it changed anything there.
+    def look(self, *, afresh: bool = False) -> bool:
+        """The reconciler looks once, `afresh` at everything; whether there is more to do.
 
         Raises:
             AnyvisorError: it could not.
         """
         before = self.store.snapshot()
-        looked = self.reconciler.reconcile()
+        looked = self.reconciler.reconcile(afresh=afresh)
         self.looks += 1
         if looked.error is not None:
             raise looked.error
         again = bool(looked.steps) and looked.steps != self._last
         self._last = looked.steps
-        self._acted(bool(looked.steps) or before is not self.store.snapshot())
+        self._acted(really=bool(looked.steps) or before is not self.store.snapshot())
         return again
 
-    def _acted(self, really: bool) -> bool:
+    def _acted(self, *, really: bool) -> bool:
         if really:
             self.done = time.perf_counter()
         return really

@@ -18,6 +18,7 @@ from anyvisor.errors import AnyvisorError, RetryableError, TerminalError, Unreac
 from anyvisor.model.estate import Estate, Health, MissingRight
 from anyvisor.model.host import Host
 from anyvisor.model.names import HostName, ObjectKey, SwitchName
+from anyvisor.model.policy import AppliancePolicy
 from anyvisor.model.site import Controller, Manager, Site
 from anyvisor.model.state import State, Telemetry
 from anyvisor.ovsdb.lazy import LazyBeats, LazyReadings
@@ -228,7 +229,7 @@ def _vsphere(
             manager.name,
             driver,
             store,
-            wishes=appliance_wishes,
+            wishes=ApplianceWishes(),
             clock=time.time,
             tell=tell,
             tally=Tally(driver, readings, clock=time.time),
@@ -271,21 +272,40 @@ def _nsx(manager: Manager, store: OvsdbStore) -> Attendant[Polled]:
     return Attendant(manager.name, connect, serve, close=close, failed=failed)
 
 
-def appliance_wishes(state: State, hosts: Iterable[HostName]) -> dict[str, ApplianceWish]:
-    """How the appliances of these hosts are made, by `appliance_key`; none where the operator makes them."""
-    policy = state.site.policy.appliance
-    if policy is None:
-        return {}
-    networks = {"management": policy.management, "tunnel": policy.tunnel}
-    return {
-        appliance_key(host, number): ApplianceWish(
-            template=policy.template,
-            networks=networks,
-            user_data=appliance_user_data(state.site.hosts[host], policy, number),
-        )
-        for host in hosts
-        for number in seats.numbers(state.site.policy)
-    }
+class ApplianceWishes:
+    """How the appliances of hosts are made, by `appliance_key`; none where the operator makes them.
+
+    What was said of a host is said again as long as neither it nor the policy changes.
+    """
+
+    def __init__(self) -> None:
+        self._policy: AppliancePolicy | None = None
+        self._made: dict[str, tuple[Host, ApplianceWish]] = {}
+
+    def __call__(self, state: State, hosts: Iterable[HostName]) -> dict[str, ApplianceWish]:
+        """Those of these hosts."""
+        policy = state.site.policy.appliance
+        if policy is None:
+            return {}
+        if policy != self._policy:
+            self._policy, self._made = policy, {}
+        return {
+            appliance_key(host, number): self._wish(state.site.hosts[host], policy, number)
+            for host in hosts
+            for number in seats.numbers(state.site.policy)
+        }
+
+    def _wish(self, host: Host, policy: AppliancePolicy, number: int) -> ApplianceWish:
+        key = appliance_key(host.name, number)
+        made = self._made.get(key)
+        if made is None or made[0] is not host:
+            wish = ApplianceWish(
+                template=policy.template,
+                networks={"management": policy.management, "tunnel": policy.tunnel},
+                user_data=appliance_user_data(host, policy, number),
+            )
+            made = self._made[key] = (host, wish)
+        return made[1]
 
 
 @contextmanager
@@ -398,7 +418,7 @@ def preview(settings: Settings, site: Site) -> Foreseen:
         whole = completed(site, state, reported, silent)
         wanted = replace(state, site=whole)
         found = find(
-            wanted, controller, estates, entities, wishes=appliance_wishes, now_seconds=int(time.time())
+            wanted, controller, estates, entities, wishes=ApplianceWishes(), now_seconds=int(time.time())
         )
         inner = {name: v for estate in estates.values() for name, v in inner_versions(estate).items()}
         return Foreseen(state=state, site=whole, preview=found, silent=silent, inner=inner, lacking=lacking)

@@ -18,6 +18,7 @@ from anyvisor.model.names import HostName
 from anyvisor.model.site import Site
 from anyvisor.model.state import State, Tag
 from anyvisor.planner.allocate import REST_SECONDS, remedy
+from anyvisor.planner.facts import traits
 from anyvisor.planner.inner import FIRST_TAG, LAST_TAG, InnerPlace, inner_place, tag_holder
 
 TAGS = LAST_TAG - FIRST_TAG + 1
@@ -46,7 +47,9 @@ def capacities(
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for port in site.ports.values():
         if port.host in places:
-            wanted[places[port.host].scope].add(tag_holder(port.name, port.network, shared=shared))
+            # Child ports are never on one tag.
+            together = shared and not traits.agentless(site.hosts[port.host])
+            wanted[places[port.host].scope].add(tag_holder(port.name, port.network, shared=together))
     tags: defaultdict[str, list[Tag]] = defaultdict(list)
     for tag in state.tags.values():
         if FIRST_TAG <= tag.vlan <= LAST_TAG:

@@ -16,6 +16,7 @@ from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import AttachmentKind, NetworkKind, Scheme
 from anyvisor.model.names import HostName, Mac, NetworkName, ObjectKey, PortName
+from anyvisor.model.parts import changed_keys
 from anyvisor.model.plan import HostPlan
 from anyvisor.model.policy import Floor
 from anyvisor.model.port import Port
@@ -340,11 +341,15 @@ class Decider:
 
     def _hear_of_tags(self, state: State) -> None:
         """Tags of native switches are released by who sees vNICs leave, not here."""
-        if state.tags is not self._tags_seen:
-            self._tags_seen = state.tags
-            for tag in state.tags.values():
-                if tag.scope.startswith(NATIVE_SCOPE) and self._fleet.tags.get((tag.scope, tag.vlan)) != tag:
-                    self._fleet.hold(tag)
+        changed, self._tags_seen = changed_keys(self._tags_seen, state.tags), state.tags
+        for scope, vlan in changed:
+            tag = state.tags.get((scope, vlan))
+            if (
+                tag is not None
+                and scope.startswith(NATIVE_SCOPE)
+                and self._fleet.tags.get((scope, vlan)) != tag
+            ):
+                self._fleet.hold(tag)
 
     def _unattachable(self, port: Port) -> Condition | None:
         if port.host is None:

@@ -172,9 +172,25 @@ def groups_by_port(wanted: Wanted, estate: Estate) -> dict[PortName, Group]:
     return dict(_groups(wanted, estate, {}))
 
 
-def trunks(wanted: Wanted, estate: Estate) -> tuple[Group, ...]:
-    """The trunk groups of the hosts that have appliances."""
-    return tuple(_trunks(wanted, estate))
+def trunks(wanted: Wanted, estate: Estate) -> dict[HostName, Group]:
+    """The trunk group of each host that has appliances; hosts of a cluster may share one."""
+    listed = {(group.switch, group.host): group for group in _trunks(wanted, estate)}
+    return {
+        host: listed[place.switch, host if place.kind is SwitchKind.VSS else None]
+        for host, place in _places(wanted).items()
+    }
+
+
+def at_rest(wanted: Wanted, frame: Frame, estate: Estate) -> bool:
+    """Whether no vNIC has a say in what is done about hosts: nothing is under way there, and nothing is left over."""
+    if frame.switches or frame.appliances or frame.unused or wanted.out:
+        return False
+    places = _places(wanted)
+    needed = {place.switch for place in places.values()}
+    kept = wanted.appliances.keys() or estate.appliances.keys()
+    return estate.switches.keys() <= needed and all(
+        key in kept and appliance.host in places for key, appliance in estate.appliances.items()
+    )
 
 
 def released(

@@ -71,11 +71,18 @@ def known_hosts(state: State, managers: Collection[str]) -> dict[HostName, Host]
     return {name: host for name, host in state.site.hosts.items() if host.manager in managers}
 
 
-def news(manager: str, state: State, hosts: Hosts) -> dict[HostName, Host | None]:
+def news(
+    manager: str, state: State, hosts: Hosts, *, seen: Hosts | None = None
+) -> dict[HostName, Host | None]:
     """What differs between the stored hosts of a manager and what it shows now; None for one that it shows no more.
 
     A host that still has ports stays, so that nothing of theirs is torn down because a manager lost sight of it.
+    `seen` is what it showed when the same stored hosts were compared last: then only what changed since is compared.
     """
+    if seen is not None and seen.keys() == hosts.keys():
+        hosts = {name: host for name, host in hosts.items() if seen[name] is not host}
+        stored = {name: state.site.hosts[name] for name in hosts if name in state.site.hosts}
+        state = replace(state, site=replace(state.site, hosts=stored), attachments={})
     shown = reported_by(manager, hosts)
     stored = known_hosts(state, (manager,))
     busy = {attachment.host for attachment in state.attachments.values()}

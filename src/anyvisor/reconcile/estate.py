@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hosts of one manager, brought to what was decided for them: switches, groups, cards, appliances, tags.
 
-Level-triggered: every look compares everything of the manager, from pictures in memory; what is written is the
-difference. The appliances' own agents do their part beside it.
+Level-triggered: what is written is the difference between pictures in memory. A look compares what changes since the
+last one may concern, and every minute everything (`Standing`). The appliances' own agents do their part beside it.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from anyvisor.errors import AnyvisorError, UnreachableError
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
 from anyvisor.model.estate import CardId, Estate, EstateStep, Health, describe
+from anyvisor.model.host import Host
 from anyvisor.model.kinds import AttachmentKind, Fallback, Hypervisor, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.state import HostState, Placement, Plugged, State, Tag
 from anyvisor.planner.admission import Held, held_back
 from anyvisor.planner.allocate import network_of, release
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
-from anyvisor.planner.capacity import alarms, capacities
+from anyvisor.planner.capacity import alarms
 from anyvisor.planner.estate import (
     Sought,
     Wanted,
     cards_by_port,
-    estate_plan,
     released,
 )
 from anyvisor.planner.facts import traits
@@ -36,12 +36,13 @@ from anyvisor.planner.fleet import ETHERNET_MTU
 from anyvisor.planner.found import in_use, news
 from anyvisor.planner.inner import inner_place, port_key, shared_key, tag_holder
 from anyvisor.planner.moves import placed
-from anyvisor.planner.placement import site_in_place
 from anyvisor.planner.proposal import EstatePlan
 from anyvisor.reconcile import findings
+from anyvisor.reconcile.fullness import Fullness
 from anyvisor.reconcile.looked import Looked
 from anyvisor.reconcile.notices import CHECKED, COUNTED, MANAGER, say
 from anyvisor.reconcile.rights import RightsCheck
+from anyvisor.reconcile.standing import Standing, View
 from anyvisor.reconcile.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,9 @@ log = logging.getLogger(__name__)
 _WITHOUT_AGENT = frozenset({Scheme.SEPARATION, Scheme.VENDOR})
 """Schemes under which nothing of ours runs on the host: who drives its manager says what is in force there."""
 
+
+AFRESH_SECONDS = 60.0
+"""How often everything is looked at, whatever seems to have changed."""
 
 Wishes: TypeAlias = Callable[[State, Iterable[HostName]], Mapping[str, ApplianceWish]]
 """How the appliances of these hosts are made, by `appliance_key`; none where the operator makes them."""
@@ -79,6 +83,15 @@ class EstateReconciler:
         self._clock = clock
         self._tell = tell
         self._tally = tally
+        self._standing = Standing(
+            lambda state, estate: wanted_of(state, estate, wishes),
+            lambda state, estate: wanted_of(state, estate, _no_wishes),
+        )
+        self._fullness = Fullness()
+        self._shown: tuple[Mapping[HostName, Host], Mapping[HostName, Host]] | None = None
+        """The stored hosts and those of the estate, as they were compared last."""
+        self._afresh_at = 0.0
+        """When everything is to be looked at again, in seconds since the epoch."""
         self._cards: Mapping[PortName, CardId] = {}
         self._shared: Mapping[PortName, CardId] = {}
         self._held: Mapping[PortName, Held] = {}
@@ -86,31 +99,38 @@ class EstateReconciler:
         self._uncounted: tuple[Condition, ...] = ()
         self._rights = RightsCheck(manager, driver, clock)
 
-    def reconcile(self) -> Looked:
-        """Look, change what differs, say how it is. What goes wrong is in the result and in the manager's condition."""
+    def reconcile(self, *, afresh: bool = False) -> Looked:
+        """Look, change what differs, say how it is. What goes wrong is in the result and in the manager's condition.
+
+        `afresh` looks at everything, as the first look does, and one every minute.
+        """
+        now = self._clock()
+        afresh |= not self._afresh_at - AFRESH_SECONDS <= now < self._afresh_at
+        self._afresh_at = 0.0  # unless all goes well
         state = self._store.snapshot()
         try:
             estate = self._driver.estate()
             self._rights.ask()
-            if self._find(state, estate):
+            if self._find(state, estate, afresh=afresh):
                 state = self._store.snapshot()
-            self._place(state, estate)
-            wanted = wanted_of(state, estate, self._wishes)
-            plan = estate_plan(wanted, estate)
+            view = self._standing.look(state, estate, afresh=afresh)
+            self._place(state, view)
+            plan = view.plan
             for step in plan.steps:
                 log.info("%s: %s", self._manager, describe(step))
             refused = self._carry_out(plan.steps)
-            after = self._driver.estate() if plan.steps else estate
-            self._report(state, wanted, after)
-            self._cards = plan.cards
-            self._hold(plan.held)
+            after = self._standing.look(state, self._driver.estate()) if plan.steps else view
+            self._report(state, view, after)
+            self._cards = after.plan.cards
+            self._hold(after.plan.held)
         except AnyvisorError as error:
             self._say(findings.failed(MANAGER, error))
             return Looked(error=error)
         if refused is not None:
             self._say(findings.failed(MANAGER, refused))
             return Looked(steps=plan.steps, error=refused)
-        self._say(_manager_condition(plan), *_cautions(plan), *self._alarms(state, wanted))
+        self._say(_manager_condition(plan), *_cautions(plan), *self._alarms(state, view, after))
+        self._afresh_at = now + AFRESH_SECONDS
         return Looked(steps=plan.steps)
 
     def _carry_out(self, steps: tuple[EstateStep, ...]) -> AnyvisorError | None:
@@ -156,35 +176,37 @@ class EstateReconciler:
         for port in sorted(held.keys() | self._held.keys()):
             if held.get(port) != self._held.get(port):
                 self._tell(ObjectKey("port", port))
-        self._held = held
+        self._held = dict(held)
 
-    def _find(self, state: State, estate: Estate) -> bool:
+    def _find(self, state: State, estate: Estate, *, afresh: bool) -> bool:
         """Store the hosts that the site file does not name; True if there was news."""
-        changed = news(self._manager, state, estate.hosts)
+        seen, self._shown = self._shown, (state.site.hosts, estate.hosts)
+        if afresh or seen is None or seen[0] is not state.site.hosts:
+            seen = None
+        changed = news(self._manager, state, estate.hosts, seen=None if seen is None else seen[1])
         if changed:
             self._store.decide(Decision(found=changed))
             for host in changed:
                 self._tell(ObjectKey("host", host))
         return bool(changed)
 
-    def _place(self, state: State, estate: Estate) -> None:
+    def _place(self, state: State, view: View) -> None:
         """Say where the VMs of ports run. A card that vanished leaves its port where it was seen last."""
-        news = moved(state, estate)
+        news = moved(view.state, view.estate)
         if news:
             moves = placed(state, news, int(self._clock() * 1000))
             self._store.decide(Decision(placements=news, moves=moves))
             for port in news:
                 self._tell(ObjectKey("port", port))
 
-    def _report(self, state: State, wanted: Wanted, estate: Estate) -> None:
+    def _report(self, state: State, before: View, after: View) -> None:
         """Which cards are where they belong, which tags nobody holds now, what is in force where no agent runs."""
-        plan = estate_plan(wanted, estate)
-        self._shared = {port: card for port, card in plan.plugged.items() if wanted.attachments[port].shared}
-        cards = {
-            port: _text(plan.plugged[port]) if port in plan.plugged else None for port in wanted.attachments
-        }
+        plan = after.plan
+        ports = {**before.wanted.attachments, **after.wanted.attachments}
+        cards = {port: _text(plan.plugged[port]) if port in plan.plugged else None for port in ports}
+        self._shared = self._sharing(state, plan)
         news = {port: card for port, card in cards.items() if state.plugged.get(port, Plugged()).card != card}
-        tags = self._rested(wanted, estate)
+        tags = self._rested(before, after)
         if news or tags:
             self._store.decide(Decision(cards=news, tags=tags))
             # A tag that was released is taken again, if its port is wanted there after all.
@@ -194,28 +216,54 @@ class EstateReconciler:
                 if tag is not None:
                     network = network_of(tag.holder)
                     self._tell(ObjectKey("network", network) if network else ObjectKey("port", tag.holder))
-        for host, scheme in wanted.schemes.items():
-            if scheme in _WITHOUT_AGENT:
-                self._report_host(state, host, scheme, wanted, plan)
-            elif scheme is Scheme.APPLIANCE and traits.agentless(wanted.hosts[host]):
+        for host in sorted(before.hosts | after.hosts):
+            scheme = self._standing.schemes.get(host)
+            if scheme is not None and scheme in _WITHOUT_AGENT:
+                self._report_host(state, host, scheme, self._standing.wanted_on(state, host), plan)
+            elif scheme is Scheme.APPLIANCE and traits.agentless(state.site.hosts[host]):
                 # In force once it runs. That its flows are there OVN says, port by port.
                 runs = any(
-                    each.host == host and each.health is Health.RUNNING for each in estate.appliances.values()
+                    each.host == host and each.health is Health.RUNNING
+                    for each in after.estate.appliances.values()
                 )
                 known = state.hosts.get(host, HostState()).carried
+                wanted = self._standing.wanted_on(state, host)
                 self._report_host(state, host, scheme if runs else known, wanted, plan)
 
-    def _rested(self, wanted: Wanted, estate: Estate) -> dict[tuple[str, int], Tag | None]:
+    def _sharing(self, state: State, plan: EstatePlan) -> dict[PortName, CardId]:
+        """The cards that are on the tag of their network."""
+        if not self._shared and not state.site.policy.shares_tags:
+            return {}
+        return {
+            port: card
+            for port, card in plan.plugged.items()
+            if (known := state.attachments.get(port)) is not None and known.shared
+        }
+
+    def _rested(self, before: View, after: View) -> dict[tuple[str, int], Tag | None]:
         state, now = self._store.snapshot(), int(self._clock())
         hosts = state.site.hosts
+        keys = state.tags if before.full or after.full else before.tags | after.tags
+        held = [tag for key in keys if (tag := state.tags.get(key)) is not None and not tag.released]
+        # A tag of a network may be anybody's: then all are asked.
+        of_networks = any(network_of(tag.holder) is not None for tag in held)
+        attached: Iterable[Attachment | None] = (
+            state.attachments.values()
+            if of_networks
+            else (state.attachments.get(PortName(tag.holder)) for tag in held)
+        )
         in_use = {
             (inner_place(hosts[a.host], state.owner).scope, tag_holder(a.port, a.network, shared=a.shared))
-            for a in state.attachments.values()
-            if a.kind.is_trunked and a.host in hosts
+            for a in attached
+            if a is not None and a.kind.is_trunked and a.host in hosts
         }
+        loose = [tag for tag in held if (tag.scope, tag.holder) not in in_use]
+        wanted = self._standing.whole
+        if not loose or wanted is None:
+            return {}
         return {
             (tag.scope, tag.vlan): release(tag, now_seconds=now)
-            for tag in released(state.tags.values(), in_use, wanted, estate)
+            for tag in released(loose, in_use, wanted, self._standing.holding(loose))
         }
 
     def _report_host(
@@ -240,10 +288,9 @@ class EstateReconciler:
         if not unchanged:
             self._store.report(HostReport(host=host, carried=scheme, conditions=said, plugged=plugged))
 
-    def _alarms(self, state: State, wanted: Wanted) -> tuple[Condition, ...]:
+    def _alarms(self, state: State, before: View, after: View) -> tuple[Condition, ...]:
         """Inner switches whose tags come to an end; only said where it is time to act."""
-        now = int(self._clock())
-        return alarms(capacities(site_in_place(state), state, wanted.schemes, now_seconds=now))
+        return alarms(self._fullness.look(state, self._standing, (before, after), int(self._clock())))
 
     def _say(self, *driven: Condition) -> None:
         self._driven = driven
@@ -315,6 +362,11 @@ def wanted_of(state: State, estate: Estate, wishes: Wishes) -> Wanted:
             if host.hypervisor is Hypervisor.ESXI and name not in estate.hosts
         ),
     )
+
+
+def _no_wishes(_: State, __: Iterable[HostName]) -> Mapping[str, ApplianceWish]:
+    """Of single vNICs nobody asks how appliances are made."""
+    return {}
 
 
 def _fenced(state: State, served: Iterable[HostName], attachments: Iterable[Attachment]) -> frozenset[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from anyvisor.drivers.vsphere.records import VmRecord
+from anyvisor.drivers.vsphere.records import GroupRecord, VmRecord
 
 
 class Index:
@@ -22,6 +22,8 @@ class Index:
         self.switch_by_uuid: dict[str, str] = {}
         self.groups_of: defaultdict[str, set[str]] = defaultdict(set)
         """Of a distributed switch."""
+        self.groups_named: defaultdict[str, set[str]] = defaultdict(set)
+        """Distributed groups."""
 
     def move(self, key: str, old: VmRecord | None, new: VmRecord | None) -> None:
         """A VM was `old` and is `new`."""
@@ -29,6 +31,17 @@ class Index:
             self._forget(key, old)
         if new is not None:
             self._enter(key, new)
+
+    def enter_group(self, key: str, old: GroupRecord | None, new: GroupRecord | None) -> None:
+        """A distributed group was `old` and is `new`."""
+        if old is not None:
+            self.groups_of[old.switch].discard(key)
+            self.groups_named[old.name].discard(key)
+            if not self.groups_named[old.name]:
+                del self.groups_named[old.name]
+        if new is not None:
+            self.groups_of[new.switch].add(key)
+            self.groups_named[new.name].add(key)
 
     def _forget(self, key: str, vm: VmRecord) -> None:
         self.on_host[vm.host].discard(key)

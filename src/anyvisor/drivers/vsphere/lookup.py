@@ -72,13 +72,12 @@ def native_group(picture: Picture, host: HostRecord, switch: SwitchName, name: s
 
 def groups_named(picture: Picture, name: str) -> Iterator[GroupRecord]:
     """The distributed groups of that name."""
-    return (group for group in picture.groups.values() if group.name == name)
+    return (picture.groups[key] for key in sorted(picture.index.groups_named.get(name, ())))
 
 
 def group_on(picture: Picture, switch: SwitchRecord, name: str) -> GroupRecord | None:
     """The group of that name on that switch."""
-    of_switch = (picture.groups[key] for key in picture.index.groups_of[switch.key])
-    return next((group for group in of_switch if group.name == name), None)
+    return next((group for group in groups_named(picture, name) if group.switch == switch.key), None)
 
 
 def vm_of(picture: Picture, card: CardId) -> VmRecord:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from anyvisor.drivers.vsphere import cards, groups, hosts, shown, store
 from anyvisor.drivers.vsphere.index import Index
@@ -28,7 +28,9 @@ from anyvisor.model.estate import Appliance, Backing, Card, CardId, Estate, Grou
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import SwitchKind
 from anyvisor.model.names import HostName, SwitchName
+from anyvisor.model.parts import Part
 
+GroupId: TypeAlias = tuple[SwitchName, str]
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -60,7 +62,12 @@ class Picture:
         self._shown_hosts: dict[str, Host] = {}
         self._shown_cards: dict[str, tuple[Card, ...]] = {}
         self._shown_groups: dict[str, tuple[Group, ...]] = {}
-        self._cards: dict[CardId, Card] = {}
+        self._cards: Part[CardId, Card] = Part()
+        self._groups: Part[GroupId, Group] = Part()
+        self._claims: defaultdict[GroupId, dict[str, Group]] = defaultdict(dict)
+        """Groups by who shows them; more than one where switches have the same name."""
+        self._claimed: set[str] = set()
+        """VMs that were appliances of ours when the estate was made."""
         self._estate = Estate()
 
     # Taking changes in
@@ -129,6 +136,7 @@ class Picture:
             self.licences.pop(key, None)
         self._stale_hosts.add(key)
         self._stale_groups.add(key)
+        self._stale_switches = True
         if old is None or record is None or _seen_by_vms(old) != _seen_by_vms(record):
             self._stale_vms |= self.index.on_host[key]
 
@@ -159,11 +167,7 @@ class Picture:
         old = _put(self.groups, key, record)
         if old == record:
             return
-        for group in (old, record):
-            if group is not None:
-                self.index.groups_of[group.switch].discard(key)
-        if record is not None:
-            self.index.groups_of[record.switch].add(key)
+        self.index.enter_group(key, old, record)
         self._stale_groups.add(key)
         self._stale_vms |= self.index.in_group[key]
         if (old is not None and old.nsx) or (record is not None and record.nsx):
@@ -184,25 +188,47 @@ class Picture:
         if not (self._stale_hosts or self._stale_vms or self._stale_groups or self._stale_switches):
             return self._estate
         for key in self._stale_groups:
-            _put(self._shown_groups, key, self._groups_from(key))
+            self._show_groups(key)
         for key in self._stale_hosts:
             _put(self._shown_hosts, key, self._host_from(key))
         for key in self._stale_vms:
             self._show_cards(key)
         before = self._estate
         self._estate = Estate(
-            hosts={host.name: host for host in self._shown_hosts.values()},
-            cards=dict(self._cards) if self._stale_vms else before.cards,
-            groups=self._all_groups() if self._stale_groups else before.groups,
-            switches=self._inner_switches(),
-            appliances=dict(self._appliances()),
+            hosts=(
+                {host.name: host for host in self._shown_hosts.values()}
+                if self._stale_hosts
+                else before.hosts
+            ),
+            cards=self._cards.snapshot(),
+            groups=self._groups.snapshot(),
+            switches=self._inner_switches() if self._stale_switches else before.switches,
+            appliances=self._shown_appliances(before),
         )
         self._stale_hosts, self._stale_vms, self._stale_groups = set(), set(), set()
         self._stale_switches = False
         return self._estate
 
-    def _all_groups(self) -> dict[tuple[SwitchName, str], Group]:
-        return {group.identity: group for listed in self._shown_groups.values() for group in listed}
+    def _shown_appliances(self, before: Estate) -> Mapping[str, Appliance]:
+        """All that an appliance is shown by makes its VM stale."""
+        claimed = {vm for claimants in self.index.appliances.values() for vm in claimants}
+        if self._stale_vms.isdisjoint(claimed | self._claimed):
+            return before.appliances
+        self._claimed = claimed
+        return dict(self._appliances())
+
+    def _show_groups(self, key: str) -> None:
+        old, new = self._shown_groups.get(key, ()), self._groups_from(key) or ()
+        _put(self._shown_groups, key, new or None)
+        for group in old:
+            self._claims[group.identity].pop(key, None)
+        for group in new:
+            self._claims[group.identity][key] = group
+        for identity in {group.identity for group in (*old, *new)}:
+            claims = self._claims[identity]
+            if not claims:
+                del self._claims[identity]
+            _share(self._groups, identity, next(reversed(claims.values()), None))
 
     def in_cluster(self, host: HostRecord) -> bool:
         """Whether the host is in a cluster, not alone."""
@@ -214,12 +240,15 @@ class Picture:
         return next(iter(self._groups_from(key) or ()), None)
 
     def _show_cards(self, key: str) -> None:
-        for card in self._shown_cards.pop(key, ()):
-            self._cards.pop(card.id, None)
-        made = self._cards_from(key)
-        if made:
-            self._shown_cards[key] = made
-            self._cards.update((card.id, card) for card in made)
+        old, new = self._shown_cards.pop(key, ()), self._cards_from(key)
+        if new:
+            self._shown_cards[key] = new
+        fresh = {card.id: card for card in new}
+        for card in old:
+            if card.id not in fresh:
+                _share(self._cards, card.id, None)
+        for card in new:
+            _share(self._cards, card.id, card)
 
     def _groups_from(self, key: str) -> tuple[Group, ...] | None:
         host, record = self.hosts.get(key), self.groups.get(key)
@@ -370,6 +399,15 @@ def _put(held: dict[K, V], key: K, value: V | None) -> V | None:
     if value is not None:
         held[key] = value
     return old
+
+
+def _share(held: Part[K, V], key: K, value: V | None) -> None:
+    """Put or remove; what is the same already stays the same object, so that nobody takes it for a change."""
+    if value is None:
+        if key in held:
+            held.remove(key)
+    elif held.get(key) != value:
+        held.put(key, value)
 
 
 def _seen_by_vms(host: HostRecord) -> tuple[object, ...]:

@@ -177,7 +177,7 @@ def _standard_job(work: Work, group: Group, host: HostRecord) -> list[Job]:
     native = names.standard_group(work.owner, group.name, group.key)
     switch = lookup.native_switch(work.picture, host, group.switch) or ""
     old = lookup.native_group(work.picture, host, group.switch, group.name) or native
-    if old in host.groups and group in work.picture.estate().groups.values():
+    if old in host.groups and work.picture.estate().groups.get(group.identity) == group:
         return []
     spec = specs.standard_group_spec(group, native, switch)
 

@@ -6,6 +6,7 @@ Kept apart from the picture: whoever asks whether an appliance lives must not wa
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,23 +23,35 @@ class Vitals:
 
     def __init__(self) -> None:
         self._raw = RawStore()
-        self._shown: Mapping[str, Health] = {}
+        self._on_host: defaultdict[str, set[str]] = defaultdict(set)
+        self._places: dict[str, str] = {}
+        self._shown: dict[str, Health] = {}
+        """Changed in place by the watch alone; whoever reads asks for one at a time."""
 
     def take(self, updates: Iterable[Any], *, anew: bool) -> None:
         """What the watch heard."""
-        raw = self._raw = RawStore() if anew else self._raw
-        touched = raw.update(updates)
-        if anew or any(item.kind == store.HOST for item in touched):
-            touched = {item for item in raw.items() if item.kind == store.VM}
-        shown = {} if anew else dict(self._shown)
+        if anew:
+            self._raw, self._on_host, self._places, self._shown = RawStore(), defaultdict(set), {}, {}
+        touched = self._raw.update(updates)
+        vms = {item.key for item in touched if item.kind == store.VM}
+        for vm in vms:
+            self._place(vm)
         for item in touched:
-            if item.kind == store.VM:
-                health = self._health(item)
-                if health is None:
-                    shown.pop(item.key, None)
-                else:
-                    shown[item.key] = health
-        self._shown = shown
+            if item.kind == store.HOST:
+                vms |= self._on_host[item.key]
+        for vm in vms:
+            health = self._health(Item(store.VM, vm))
+            if health is None:
+                self._shown.pop(vm, None)
+            else:
+                self._shown[vm] = health
+
+    def _place(self, vm: str) -> None:
+        values = self._raw.values(Item(store.VM, vm))
+        self._on_host[self._places.pop(vm, "")].discard(vm)
+        if values is not None:
+            place = self._places[vm] = str(key_of(values.get(_PLACE)))
+            self._on_host[place].add(vm)
 
     def deaf(self) -> None:
         """The watch hears nothing any more."""
