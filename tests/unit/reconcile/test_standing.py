@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from anyvisor.model.attachment import Attachment
+from anyvisor.model.condition import Condition
 from anyvisor.model.estate import (
     Appliance,
     Backing,
@@ -27,9 +28,19 @@ from anyvisor.model.parts import Part
 from anyvisor.model.port import Port
 from anyvisor.model.site import Site
 from anyvisor.model.state import Duty, HostState, Placement, Plugged, PortState, State, Tag
+from anyvisor.planner.allocate import network_holder
 from anyvisor.planner.appliances import ApplianceWish
 from anyvisor.planner.estate import estate_plan
-from anyvisor.planner.inner import group_name, inner_place, network_group_name, port_key, trunk_name
+from anyvisor.planner.inner import (
+    group_name,
+    inner_place,
+    network_group_name,
+    port_key,
+    shared_group_name,
+    shared_key,
+    trunk_name,
+)
+from anyvisor.planner.underlay import TRUNK
 from anyvisor.reconcile.estate import moved, wanted_of
 from anyvisor.reconcile.standing import Standing
 
@@ -37,7 +48,8 @@ OWNER = "0f0f0f0f-1111"
 WISH = ApplianceWish(
     template="golden", networks={"management": "m", "tunnel": "m"}, user_data="#cloud-config"
 )
-HOSTS = ("esx1", "esx2", "old1", "esx3", "kvm1")
+HOSTS = ("esx1", "esx2", "old1", "esx3", "esx4", "kvm1")
+"""Behind appliances the first three, the first two in one cluster; separated; NSX's; none of a manager."""
 MACS = tuple(f"00:50:56:00:00:0{number}" for number in range(4))
 NAMES = ("web", "db", "app")
 """Of ports, of VMs, in part the same: problems are told by name."""
@@ -56,6 +68,7 @@ def described(name):
         version="8.0.3",
         cluster="c1" if name in {"esx1", "esx2"} else None,
         switches=(NativeSwitch(name="native", kind=kind, version=version, uplinks=("vmnic0",)),),
+        facts={"nsx": True} if name == "esx4" else {},
     )
 
 
@@ -70,6 +83,10 @@ def places():
         own = host if place.kind is SwitchKind.VSS else None
         found += [(place.switch, own, group_name(OWNER, port), port_key(port)) for port in NAMES]
         found.append((place.switch, own, trunk_name(place), "trunk"))
+        found += [
+            (place.switch, own, shared_group_name(place, network), shared_key(network))
+            for network in NETWORKS
+        ]
         native = own if host == "old1" else None
         found += [
             ("native", native, network_group_name(OWNER, network), f"network/{network}")
@@ -115,6 +132,7 @@ class Looks(RuleBasedStateMachine):
         self.hosts = {name: HostState() for name in HOSTS}
         self.hosts |= {name: HostState(scheme=Scheme.APPLIANCE) for name in ("esx1", "esx2", "old1")}
         self.hosts["esx3"] = HostState(scheme=Scheme.SEPARATION)
+        self.hosts["esx4"] = HostState(scheme=Scheme.VENDOR)
         self.shown = {name: SITE_HOSTS[name] for name in HOSTS if name != "kvm1"}
         self.switches = {}
         self.appliances = {}
@@ -131,7 +149,12 @@ class Looks(RuleBasedStateMachine):
                 name=place.switch, kind=place.kind, hosts=members, version="8.0.0"
             )
             self.appliances[f"{name}/1"] = Appliance(
-                key=f"{name}/1", vm=f"av-{name}", host=name, health=Health.RUNNING, instance=f"av-{name}"
+                key=f"{name}/1",
+                vm=f"av-{name}",
+                host=name,
+                health=Health.RUNNING,
+                instance=f"av-{name}",
+                pinned=True,
             )
 
     def state(self):
@@ -191,15 +214,30 @@ class Looks(RuleBasedStateMachine):
     @rule(
         name=st.sampled_from(NAMES),
         host=st.sampled_from(HOSTS),
-        kind=st.sampled_from((AttachmentKind.VLAN_ACCESS, AttachmentKind.EXTERNAL)),
+        kind=st.sampled_from(
+            (
+                AttachmentKind.VLAN_ACCESS,
+                AttachmentKind.EXTERNAL,
+                AttachmentKind.CHILD,
+                AttachmentKind.ENTITY,
+            )
+        ),
+        shared=st.booleans(),
         network=st.sampled_from(NETWORKS),
         mac=st.sampled_from(MACS),
         vlan=st.sampled_from((None, *VLANS)),
         staged=st.sampled_from((None, "esx1")),
     )
-    def a_port_is_attached(self, name, host, kind, network, mac, vlan, staged):
+    def a_port_is_attached(self, name, host, kind, network, mac, vlan, staged, shared):
         attachment = Attachment(
-            port=name, host=host, kind=kind, network=network, mac=mac, vlan=vlan, staged=staged
+            port=name,
+            host=host,
+            kind=kind,
+            network=network,
+            mac=mac,
+            vlan=vlan,
+            staged=staged,
+            shared=shared and kind is AttachmentKind.VLAN_ACCESS,
         )
         self.put("attachments", name, attachment)
 
@@ -214,7 +252,7 @@ class Looks(RuleBasedStateMachine):
     @rule(
         host=st.sampled_from(("esx1", "old1")),
         vlan=st.sampled_from(VLANS),
-        holder=st.sampled_from((None, *NAMES)),
+        holder=st.sampled_from((None, *NAMES, *(network_holder(network) for network in NETWORKS))),
     )
     def a_tag_changes_hands(self, host, vlan, holder):
         scope = INNER[host].scope
@@ -227,16 +265,24 @@ class Looks(RuleBasedStateMachine):
         key=st.sampled_from(("4000", "4001")),
         vm=st.sampled_from(NAMES),
         mac=st.sampled_from(MACS),
-        host=st.sampled_from(("esx1", "esx2", "old1", "esx3")),
+        host=st.sampled_from(HOSTS[:5]),
         place=st.sampled_from((None, *PLACES)),
         problem=st.sampled_from((None, None, *CardProblem)),
         homeless=st.booleans(),
+        taken=st.booleans(),
     )
-    def a_card_is_there(self, instance, key, vm, mac, host, place, problem, homeless):
+    def a_card_is_there(self, instance, key, vm, mac, host, place, problem, homeless, taken):  # noqa: PLR0917 - drawn
         identity = CardId(instance, key)
         backing = place and Backing(switch=place[0], kind=SwitchKind.VDS, group=place[2])
         card = Card(
-            id=identity, mac=mac, vm=vm, host=host, backing=backing, problem=problem, homeless=homeless
+            id=identity,
+            mac=mac,
+            vm=vm,
+            host=host,
+            backing=backing,
+            problem=problem,
+            homeless=homeless,
+            taken=taken,
         )
         self.put("cards", identity, card)
 
@@ -245,12 +291,20 @@ class Looks(RuleBasedStateMachine):
         self.put("cards", CardId(instance, key), None)
 
     @rule(
-        place=st.sampled_from([place for place in PLACES if place[3]]), vlan=st.sampled_from((None, *VLANS))
+        place=st.sampled_from([place for place in PLACES if place[3]]),
+        vlan=st.sampled_from((None, *VLANS)),
+        entity=st.booleans(),
     )
-    def a_group_is_there(self, place, vlan):
+    def a_group_is_there(self, place, vlan, entity):
         switch, host, name, key = place
         group = Group(
-            switch=switch, name=name, key=key, vlan=vlan, trunk=vlan is None and key == "trunk", host=host
+            switch=switch,
+            name=name,
+            key=key,
+            vlan=vlan,
+            trunk=vlan is None and key == "trunk",
+            host=host,
+            entity=entity and host is None and key.startswith("network/"),
         )
         self.put("groups", group.identity, group)
 
@@ -272,6 +326,11 @@ class Looks(RuleBasedStateMachine):
     )
     def a_scheme_is_chosen(self, host, scheme):
         self.hosts[host] = HostState(scheme=scheme)
+
+    @rule(host=st.sampled_from(HOSTS[:3]), small=st.booleans())
+    def a_trunk_is_looked_at(self, host, small):
+        said = Condition(kind=TRUNK, true=not small, reason="TooSmall", message="of 1500 bytes")
+        self.hosts[host] = replace(self.hosts[host], conditions=(said,))
 
     @rule(host=st.sampled_from(HOSTS[:3]))
     def an_appliance_is_out(self, host):
@@ -301,6 +360,8 @@ class Looks(RuleBasedStateMachine):
         assert dict(view.plan.cards) == plan.cards
         assert dict(view.plan.plugged) == plan.plugged
         assert view.plan.problems == plan.problems
+        assert dict(view.plan.cautions) == plan.cautions
+        assert dict(view.plan.held) == plan.held
         told = {
             "moved": moved(state, estate),
             "plugged": plan.plugged,
