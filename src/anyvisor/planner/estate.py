@@ -289,7 +289,8 @@ def _groups(wanted: Wanted, problems: dict[str, str]) -> Iterator[tuple[PortName
                 continue
             place = InnerPlace(switch=native.name, kind=native.kind, scope="")
             network = attachment.network
-            name = network_group_name(wanted.owner, network)
+            distributed = native.name if native.kind is SwitchKind.VDS else None
+            name = network_group_name(wanted.owner, network, distributed)
             yield port, _access(name, place, f"network/{network}", attachment.vlan, host)
 
 
