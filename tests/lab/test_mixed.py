@@ -3,10 +3,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -14,9 +15,11 @@ import yaml
 
 from anyvisor.lab import down, report, session, topology_file, up
 from anyvisor.lab.esxi import centre
-from anyvisor.lab.place import Place
+from anyvisor.lab.outage import measure
+from anyvisor.lab.place import FABRIC, Place
 from anyvisor.lab.progress import silent
 from anyvisor.planner.moves import KEPT
+from anyvisor.testing.namespace import inside, ip
 from anyvisor.testing.sandbox import select
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -109,6 +112,64 @@ class Mixed:
             interfaces = select(place.switch_database(part.name), "Open_vSwitch", "Interface", "name")
             found[part.name, "Interface"] = [row["name"] for row in interfaces]
         return {where: sorted(names) for where, names in found.items()}
+
+    def group_of(self, vm):
+        """The port group that a VM's only card is in."""
+        world = self.vcenter.state()
+        (nic,) = next(one.nics for one in world.vms if one.name == vm)
+        names = {group.key: group.name for group in world.port_groups}
+        return names.get(nic.backing.port_group, nic.backing.port_group) if nic.backing is not None else ""
+
+    def says(self, host, words):
+        return any(each.startswith(words) for each in self.product.host(host)["conditions"])
+
+    def reaches(self, source, target):
+        found = measure(self.place, session.flow(self.place, source, target), seconds=1)
+        return found.lost < found.sent
+
+    def apply_as_far_as_it_goes(self, path):
+        """Apply a site of which something waits for somebody to act; that is no success."""
+        argv = [sys.executable, "-m", "anyvisor", "apply", "-f", str(path), "--wait", "20"]
+        environment = {**os.environ, "ANYVISOR_DATABASE": self.place.database}
+        subprocess.run(argv, env=environment, capture_output=True, check=False)
+
+    def escaped(self, host):
+        """Bytes."""
+        shown = self.product.host(host)
+        return round(shown["bytes"] * shown["escaped"])
+
+    def steady(self, measured):
+        """What is measured once it no longer changes by more than what is said anyway."""
+        values = [measured()]
+
+        def same():
+            time.sleep(3)  # longer than counters are apart
+            values.append(measured())
+            return abs(values[-1] - values[-2]) < 5000
+
+        eventually("counters settle", same, seconds=60)
+        return values[-1]
+
+    def exchange(self, source, target, count=1000):
+        """Send datagrams that nobody answers; the bytes of frames that were sent and that arrived."""
+        address = next(a for a in session.picture_in_force(self.place).addresses[target] if ":" not in a)
+        with inside(self.place.namespace(target)):
+            receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with inside(self.place.namespace(source)):
+            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with receiver, sender:
+            receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            receiver.bind((address, 9999))
+            receiver.settimeout(2)
+            arrived = 0
+            for _ in range(count):
+                sender.sendto(bytes(1200), (address, 9999))
+                time.sleep(0.001)  # a queue that overflows would lose some
+            with suppress(TimeoutError):
+                while arrived < count:
+                    receiver.recv(2000)
+                    arrived += 1
+        return (count + arrived) * (1200 + 8 + 20 + 14)
 
     def ready(self, port):
         return "Ready=true" in self.product.run("explain", port)
@@ -282,6 +343,35 @@ def test_twenty_moves_in_a_row_leave_nothing_behind(mixed):
     assert wrong_to(mixed, "db6") == []
 
 
+@pytest.mark.timeout(600)
+def test_a_new_vnic_waits_while_the_underlay_of_its_appliance_is_too_small(mixed, tmp_path, tell):
+    """The fabric's end of the cable of esx2: no sender can know."""
+    place = mixed.place
+    whole = place.site("separation")
+    site = yaml.safe_load(whole.read_text())
+    site["ports"] = [port for port in site["ports"] if port["name"] != "db5"]
+    without = tmp_path / "site.yaml"
+    without.write_text(yaml.safe_dump(site))
+    mixed.product.run("apply", "-f", str(without), "--wait", "60")
+    eventually("db5 is where it was", lambda: mixed.group_of("db5").endswith("VM Network"))
+
+    ip("-n", place.namespace(FABRIC), "link", "set", "esx2-0", "mtu", "1400")
+    try:
+        eventually("it is found", lambda: mixed.says("esx2", "Underlay=false TooSmall:"), seconds=120)
+        assert "db5" not in mixed.state().attachments
+        mixed.apply_as_far_as_it_goes(whole)
+        eventually("db5 waits", lambda: "Ready=false MtuTooSmall" in mixed.product.run("explain", "db5"))
+        tell(next(line for line in mixed.product.run("explain", "db5").splitlines() if "Ready" in line))
+        assert mixed.group_of("db5").endswith("VM Network")
+        assert mixed.ready("db6"), "only one other chassis is at fault there"
+        assert "db5" in str(mixed.product.view()["managers"])
+    finally:
+        ip("-n", place.namespace(FABRIC), "link", "set", "esx2-0", "mtu", "1700")
+
+    eventually("db5 is let in", lambda: mixed.ready("db5"), seconds=120)
+    eventually("db5 is reached", lambda: mixed.reaches("web1", "db5"))
+
+
 def test_while_its_appliance_is_dead_a_host_is_cut_off_and_comes_back_by_itself(mixed):
     name = mixed.appliance("esx2")
     flows = [session.flow(mixed.place, "web1", "db5"), session.flow(mixed.place, "web1", "web8")]
@@ -325,6 +415,27 @@ def test_a_vm_moves_under_load_from_an_appliance_to_a_host_whose_own_switch_stay
     assert (kept["from"], kept["to"]) == ("esx2", "esx3")
     assert kept["finalised_ms"] >= kept["arrived_ms"] >= VMOTION_SECONDS * 333
     assert wrong(session.check(mixed.place, silent)) == []
+
+
+def test_what_two_vms_of_one_host_say_to_each_other_is_counted_as_escaped_and_they_are_named(mixed, tell):
+    """What the distributed switch counted on their ports, less what chassis counted of them."""
+    assert mixed.host_of("web7") == mixed.host_of("web8") == "esx3"
+    before = mixed.escaped("esx3")
+
+    said = mixed.exchange("web7", "web8")
+    tell(f"said {said} bytes")
+
+    # Each frame is counted where it is sent and where it arrives. Some were none of ours: ARP, the chassis' probes.
+    eventually("it is counted", lambda: mixed.escaped("esx3") - before > 0.9 * said, seconds=60)
+    steady = mixed.steady(lambda: mixed.escaped("esx3"))
+    tell(f"escaped {steady - before} bytes: {(steady - before) / said:.1%} of what was said")
+    assert abs(steady - before - said) < 0.1 * said
+    pairs = {
+        frozenset((pair["from"], pair["to"]))
+        for pair in mixed.product.view()["escapes"]
+        if pair["host"] == "esx3"
+    }
+    assert frozenset(("web7", "web8")) in pairs
 
 
 def different(before, after):

@@ -72,9 +72,14 @@ def group_name(owner: str, port: PortName) -> str:
     return f"av-{owner[:_MARK]}-{port}"
 
 
-def network_group_name(owner: str, network: NetworkName) -> str:
-    """The name of the port group of a network. No port has a plus sign in its name."""
-    return f"av-{owner[:_MARK]}+{network}"
+def network_group_name(owner: str, network: NetworkName, switch: SwitchName | None = None) -> str:
+    """The name of the port group of a network; `switch` is the distributed one that it is on, None for a standard one.
+
+    Names of distributed port groups are unique in a whole datacenter, so each switch has a name of its own. No port has
+    a plus sign in its name.
+    """
+    name = f"av-{owner[:_MARK]}+{network}"
+    return name if switch is None else f"{name}+{hashlib.blake2s(switch.encode(), digest_size=2).hexdigest()}"
 
 
 def trunk_name(place: InnerPlace) -> str:

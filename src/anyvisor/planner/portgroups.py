@@ -58,7 +58,8 @@ def port_groups(
                 continue
             place = InnerPlace(switch=native.name, kind=native.kind, scope="")
             network = attachment.network
-            name = network_group_name(owner, network)
+            distributed = native.name if native.kind is SwitchKind.VDS else None
+            name = network_group_name(owner, network, distributed)
             yield port, _access(name, place, f"network/{network}", attachment.vlan, host)
 
 

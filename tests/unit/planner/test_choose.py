@@ -342,3 +342,25 @@ def test_a_scheme_whose_driver_is_not_built_waits_for_it_and_names_it():
 
     assert step.do == "wait"
     assert step.what.startswith("driver smartnic is not part of this release")
+
+
+@pytest.mark.parametrize("kind", [SwitchKind.VSS, SwitchKind.VDS])
+def test_under_separation_vsphere_counts_on_every_vnic_so_amounts_are_observed(kind):
+    stays = changed(ESX, switches=(NativeSwitch(name="s", kind=kind, uplinks=("vmnic0",)),))
+    crowded = Load(local={"web": 2})
+
+    promised = SCHEMES[Scheme.SEPARATION].predict(stays, crowded)
+    around = SCHEMES[Scheme.SEPARATION].predict(
+        changed(stays, facts={**stays.facts, "passthrough_vnics": 1}), crowded
+    )
+
+    assert (promised.controlled, promised.observed) == (0.0, 1.0)
+    assert around.observed == 0.0
+
+
+def test_of_a_standard_switch_it_is_said_what_is_not_seen():
+    stays = changed(ESX, switches=(NativeSwitch(name="s", kind=SwitchKind.VSS, uplinks=("vmnic0",)),))
+
+    warnings = " ".join(verdicts(stays)[Scheme.SEPARATION].warnings)
+
+    assert "to whom is not" in warnings

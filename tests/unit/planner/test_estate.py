@@ -428,3 +428,20 @@ def test_an_inner_switch_whose_mtu_somebody_changed_gets_it_back():
     settle(want, estate)
 
     assert [switch.mtu for switch in estate.estate().switches.values()] == [9000]
+
+
+def test_one_network_on_two_distributed_switches_of_a_datacenter_has_a_group_on_each():
+    other = NativeSwitch(name="dvs2", kind=SwitchKind.VDS, version="8.0.0", uplinks=("vmnic0",))
+    hosts = {"esx1": host("esx1"), "esx2": host("esx2", switch=other)}
+    estate = FakeEstate()
+    for number, one in enumerate(hosts.values()):
+        estate.add_host(one)
+        estate.add_group(one.switches[0].name, f"before{number}")
+        estate.add_vm(f"vm{number}", one.name, (one.switches[0].name, f"before{number}"))
+    cards = {f"vm{n}": behind(estate, f"vm{n}", 200, AttachmentKind.EXTERNAL) for n in range(2)}
+    schemes = dict.fromkeys(hosts, Scheme.SEPARATION)
+
+    plan = settle(wanted(*cards.values(), schemes=schemes, hosts=hosts), estate)
+
+    assert set(plan.plugged) == {"vm0", "vm1"}
+    assert {group.switch for group in estate.estate().groups.values()} == {"dvs1", "dvs2"}

@@ -199,7 +199,7 @@ def test_where_the_switch_stays_cards_go_to_the_networks_vlan_and_no_agent_is_ne
     world.run()
 
     state = world.store.snapshot()
-    assert set(world.groups().values()) == {network_group_name(state.owner, "web")}
+    assert set(world.groups().values()) == {network_group_name(state.owner, "web", "dvs1")}
     assert {known.carried for known in state.hosts.values()} == {scheme}
     assert {world.ready(vm) for vm in VMS} == {said}
 
@@ -233,7 +233,7 @@ def test_from_separation_to_appliance_and_back_no_vnic_is_forgotten():
 
     owner = world.store.snapshot().owner
     assert behind == {vm: group_name(owner, vm) for vm in VMS}
-    assert set(world.groups().values()) == {network_group_name(owner, "web")}
+    assert set(world.groups().values()) == {network_group_name(owner, "web", "dvs1")}
 
 
 def test_a_manager_that_does_not_answer_changes_nothing_and_is_named(world):

@@ -218,7 +218,7 @@ def test_under_open_the_last_one_that_dies_lets_the_vnics_fall_to_the_native_swi
 
     kinds = {a.kind for a in world.store.snapshot().attachments.values()}
     assert kinds == {AttachmentKind.EXTERNAL}
-    assert set(world.groups().values()) == {network_group_name(owner, "web")}
+    assert set(world.groups().values()) == {network_group_name(owner, "web", "dvs1")}
 
 
 def test_after_falling_open_the_vnics_come_back_when_the_appliance_has_served_for_a_while(world_of):

@@ -139,7 +139,7 @@ _SEPARATION = (
         source=f"{DRAFT} section 5; vSphere API: HostNetworkSystem.AddPortGroup",
         warnings=(
             "Traffic between two VMs behind the native switch never meets the SDN controller: it escapes.",
-            "A standard switch has neither filters nor flow export: what escapes is not even seen.",
+            "A standard switch has neither filters nor flow export: how much a vNIC says is seen, to whom is not.",
         ),
     ),
 )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from anyvisor.model.host import Host
-from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
+from anyvisor.model.kinds import AttachmentKind, Scheme
 from anyvisor.model.plan import PlanStep, Prediction, Verdict
 from anyvisor.planner import facts
 from anyvisor.planner.facts import traits
@@ -13,9 +13,6 @@ from anyvisor.planner.schemes.load import Load
 
 SCHEME: Scheme = Scheme.SEPARATION
 ATTACHMENT: AttachmentKind = AttachmentKind.EXTERNAL
-
-_WITH_TELEMETRY = frozenset({SwitchKind.VDS, SwitchKind.LINUX_BRIDGE, SwitchKind.OPENVSWITCH})
-"""A VDS exports IPFIX and counts per port; Linux bridge and OVS count per device. A standard switch tells nothing."""
 
 
 def judge(host: Host) -> Verdict:
@@ -27,14 +24,13 @@ def predict(host: Host, load: Load) -> Prediction:
     """All or nothing, since VMs may send every byte to the neighbour they choose.
 
     `controlled` is 1 only if no port of the host has a neighbour, on its network, that sits behind a native switch
-    too; for a host without ports nothing is promised: 0. `observed` is 1 where the native switch itself tells what it
-    carried, otherwise as `controlled`.
+    too; for a host without ports nothing is promised: 0. `observed` is about amounts, vNIC by vNIC, not about who talks
+    to whom: a Linux bridge and Open vSwitch count per device, a distributed switch per port, and of a vNIC on a
+    standard switch vSphere tells rates.
     """
     whole = parts.share_on_switch(host)
     controlled = whole if load.ports and not load.may_escape else 0.0
-    switch = traits.native_switch(host)
-    tells = switch is not None and switch.kind in _WITH_TELEMETRY
-    return Prediction(controlled=controlled, observed=whole if tells else controlled, local_hops=1)
+    return Prediction(controlled=controlled, observed=whole, local_hops=1)
 
 
 def steps(host: Host, load: Load, carried: Scheme | None) -> tuple[PlanStep, ...]:
