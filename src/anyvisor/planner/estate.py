@@ -31,7 +31,7 @@ from anyvisor.model.host import Host, NativeSwitch
 from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.state import Tag
-from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps
+from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps, trunkless
 from anyvisor.planner.facts import traits
 from anyvisor.planner.inner import (
     InnerPlace,
@@ -127,6 +127,7 @@ def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:
     for host in wanted.missing:
         problems[host] = "the manager does not show this host; what is plugged there stays as it is"
     problems |= _strangers(groups, plugs, wanted, estate)
+    problems |= trunkless(_keeping(wanted), estate)
     making, usable = _group_steps(groups.values(), wanted, estate)
     steps = (
         *_switch_steps(wanted, estate),
