@@ -79,8 +79,17 @@ def _kept(key: str, there: Appliance, *, out: bool) -> Iterator[EstateStep]:
         yield Fence(key=key)
     if there.health is Health.OFF:
         yield Start(key=key)
-    elif there.health is Health.RUNNING and not out and not there.trunk_connected:
+    elif there.health is Health.RUNNING and not out and there.trunk and not there.trunk_connected:
         yield Fence(key=key, off=False)
+
+
+def trunkless(wanted: Keeping, estate: Estate) -> dict[str, str]:
+    """What is wrong with appliances that serve nobody since no card of theirs is in a trunk, by their keys."""
+    return {
+        key: f"its VM ({there.vm}) has no card in the trunk group on {place.switch}: put its last card there"
+        for key, there in sorted(estate.appliances.items())
+        if there.trunk is None and (place := wanted.places.get(_host_of(key))) is not None
+    }
 
 
 def _deployment(owner: str, key: str, place: InnerPlace, wish: ApplianceWish) -> Deploy:

@@ -32,7 +32,7 @@ from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
 from anyvisor.model.names import HostName, Mac, NetworkName, PortName, SwitchName
 from anyvisor.model.state import Tag
 from anyvisor.planner.admission import MTU_TOO_SMALL, Held
-from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps
+from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps, trunkless
 from anyvisor.planner.facts import vds
 from anyvisor.planner.inner import (
     InnerPlace,
@@ -123,7 +123,7 @@ def framed(wanted: Wanted, estate: Estate) -> Frame:
                 {p.switch for p in _places(wanted).values()}, wanted.hosts, wanted.missing, estate
             )
         ),
-        problems=dict.fromkeys(wanted.missing, _NOT_SHOWN),
+        problems={**dict.fromkeys(wanted.missing, _NOT_SHOWN), **trunkless(_keeping(wanted), estate)},
     )
 
 

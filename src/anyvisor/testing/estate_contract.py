@@ -69,17 +69,33 @@ class EstateSample:
 class EstateContract:
     """Fixtures to provide: `driver`, and `sample` of the world that it sees."""
 
+    kind = SwitchKind.VDS
+    """Of the inner switch."""
+    host: HostName | None = None
+    """Of its groups, where each host has its own."""
+
     def switch(self, sample: EstateSample, *hosts: HostName) -> MakeSwitch:
-        return MakeSwitch(
-            switch=InnerSwitch(name=INNER, kind=SwitchKind.VDS, hosts=hosts or sample.hosts, mtu=9000)
-        )
+        members = hosts or tuple(dict.fromkeys(sample.hosts))
+        return MakeSwitch(switch=InnerSwitch(name=INNER, kind=self.kind, hosts=members, mtu=9000))
 
     def group(self, name: str, vlan: int) -> MakeGroup:
-        return MakeGroup(group=Group(switch=INNER, name=name, key=f"port/{name}", vlan=vlan))
+        return MakeGroup(group=Group(switch=INNER, name=name, key=f"port/{name}", vlan=vlan, host=self.host))
+
+    def at(self, name: str) -> tuple[SwitchName, str]:
+        """What the group of that name is found by."""
+        return self.group(name, 1).group.identity
 
     def trunk(self, name: str = "av-trunk") -> MakeGroup:
+        learns = self.kind is SwitchKind.VDS
         trunk = Group(
-            switch=INNER, name=name, key="trunk/a", trunk=True, mac_learning=True, forged_transmits=True
+            switch=INNER,
+            name=name,
+            key="trunk/a",
+            trunk=True,
+            mac_learning=learns,
+            promiscuous=not learns,
+            forged_transmits=True,
+            host=self.host,
         )
         return MakeGroup(group=trunk)
 
@@ -121,8 +137,8 @@ class EstateContract:
         first, second = sample.hosts
         driver.apply([self.switch(sample, first), self.switch(sample, first)])
         made = driver.estate().switches[INNER]
-        assert (made.kind, made.hosts, made.mtu) == (SwitchKind.VDS, (first,), 9000)
-        assert made.version
+        assert (made.kind, made.hosts, made.mtu) == (self.kind, (first,), 9000)
+        assert bool(made.version) is (self.kind is SwitchKind.VDS)
 
         driver.apply([self.switch(sample, second)])
 
@@ -133,7 +149,7 @@ class EstateContract:
     def test_a_switch_of_somebody_else_is_left_alone(
         self, driver: EstateDriver, sample: EstateSample
     ) -> None:
-        wanted = InnerSwitch(name=sample.foreign_switch, kind=SwitchKind.VDS, hosts=sample.hosts)
+        wanted = InnerSwitch(name=sample.foreign_switch, kind=self.kind, hosts=sample.hosts)
 
         with pytest.raises(ForeignObjectError, match=sample.foreign_switch):
             driver.apply([MakeSwitch(switch=wanted)])
@@ -143,36 +159,36 @@ class EstateContract:
     def test_a_group_is_made_changed_and_removed(self, driver: EstateDriver, sample: EstateSample) -> None:
         one = self.group("av-one", 101)
         driver.apply([self.switch(sample), one, one, self.group("av-two", 102)])
-        assert driver.estate().groups[INNER, "av-one"] == one.group
-        assert set(driver.estate().groups) == {(INNER, "av-one"), (INNER, "av-two")}
+        assert driver.estate().groups[self.at("av-one")] == one.group
+        assert set(driver.estate().groups) == {self.at("av-one"), self.at("av-two")}
 
         changed = replace(one.group, vlan=103, key="port/other", forged_transmits=True)
         driver.apply([MakeGroup(group=changed)])
-        assert driver.estate().groups[INNER, "av-one"] == changed
+        assert driver.estate().groups[self.at("av-one")] == changed
 
-        drop = DropGroup(switch=INNER, name="av-one")
+        drop = DropGroup(switch=INNER, name="av-one", host=self.host)
         driver.apply([drop, drop])
         driver.apply([drop])
-        assert set(driver.estate().groups) == {(INNER, "av-two")}
+        assert set(driver.estate().groups) == {self.at("av-two")}
 
     def test_a_trunk_carries_all_vlans_and_learns(self, driver: EstateDriver, sample: EstateSample) -> None:
         driver.apply([self.switch(sample), self.trunk()])
-        assert driver.estate().groups[INNER, "av-trunk"] == self.trunk().group
+        assert driver.estate().groups[self.at("av-trunk")] == self.trunk().group
 
         promiscuous = replace(self.trunk().group, mac_learning=False, promiscuous=True)
         driver.apply([MakeGroup(group=promiscuous)])
 
-        assert driver.estate().groups[INNER, "av-trunk"] == promiscuous
+        assert driver.estate().groups[self.at("av-trunk")] == promiscuous
 
     def test_a_group_of_ours_may_stand_on_the_operators_switch(
         self, driver: EstateDriver, sample: EstateSample
     ) -> None:
-        ours = Group(switch=sample.foreign_switch, name="av-web", key="network/web", vlan=77)
+        ours = Group(switch=sample.foreign_switch, name="av-web", key="network/web", vlan=77, host=self.host)
         driver.apply([MakeGroup(group=ours)])
         driver.apply([Plugin(card=sample.card, switch=ours.switch, group=ours.name)])
 
         estate = driver.estate()
-        assert dict(estate.groups) == {(ours.switch, ours.name): ours}
+        assert dict(estate.groups) == {ours.identity: ours}
         backing = estate.cards[sample.card].backing
         assert backing is not None
         assert (backing.switch, backing.group) == (ours.switch, ours.name)
@@ -200,7 +216,7 @@ class EstateContract:
         with pytest.raises(ForeignObjectError):
             driver.apply([*steps, self.group("av-late", 102)])
 
-        assert set(driver.estate().groups) == {(INNER, "av-one")}
+        assert set(driver.estate().groups) == {self.at("av-one")}
 
     def test_a_card_is_plugged_and_given_back(self, driver: EstateDriver, sample: EstateSample) -> None:
         before = driver.estate().cards[sample.card]
@@ -208,8 +224,8 @@ class EstateContract:
         driver.apply([self.switch(sample), self.group("av-one", 101), self.group("av-two", 102), plug, plug])
         backing = driver.estate().cards[sample.card].backing
         assert backing is not None
-        assert (backing.switch, backing.kind, backing.group) == (INNER, SwitchKind.VDS, "av-one")
-        assert backing.port
+        assert (backing.switch, backing.kind, backing.group) == (INNER, self.kind, "av-one")
+        assert (backing.port is not None) is (self.kind is SwitchKind.VDS)
 
         driver.apply([replace(plug, group="av-two")])
         moved = driver.estate().cards[sample.card]
@@ -264,7 +280,7 @@ class EstateContract:
         driver.apply([self.switch(sample), self.group("av-one", 101), plug])
 
         with pytest.raises(RetryableError, match="in use"):
-            driver.apply([DropGroup(switch=INNER, name="av-one")])
+            driver.apply([DropGroup(switch=INNER, name="av-one", host=self.host)])
         with pytest.raises(RetryableError, match="in use"):
             driver.apply([DropSwitch(name=INNER)])
         assert self.plugged(driver.estate()) == {sample.card: "av-one"}
@@ -284,7 +300,7 @@ class EstateContract:
         card = driver.estate().cards[sample.card]
         assert (card.host, card.moving_to, card.running) == (sample.hosts[1], None, True)
         assert card.backing is not None
-        assert (card.backing.switch, card.backing.group) == (INNER, "av-one")
+        assert (card.backing.switch, card.backing.group) == self.at("av-one")
 
     def test_an_appliance_is_made_fenced_started_and_removed(
         self, driver: EstateDriver, sample: EstateSample

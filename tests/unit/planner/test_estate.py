@@ -264,6 +264,18 @@ def test_an_appliance_that_the_operator_made_is_pinned_started_and_connected_lik
     assert after == made
 
 
+def test_an_appliance_without_a_card_in_the_trunk_is_named_and_nothing_is_tried():
+    estate = fleet()
+    want = wanted(appliances={"esx1/1": WISH})
+    settle(want, estate)
+    estate.replug(estate.estate().appliances["esx1/1"].trunk, ("dvs1", "mgmt"))
+
+    plan = estate_plan(want, estate.estate())
+
+    assert plan.steps == ()
+    assert "has no card in the trunk group" in plan.problems["esx1/1"]
+
+
 def test_a_trunk_that_somebody_disconnected_is_connected_again():
     estate = fleet()
     want = wanted(appliances={"esx1/1": WISH})

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ESXi hosts are refused, and what they are warned of, to the letter: people act on these words."""
 
+from dataclasses import replace
+
 import pytest
 
 from anyvisor.model.host import Host, NativeSwitch, Nic
@@ -114,3 +116,34 @@ def test_a_warning_of_the_chosen_scheme_stands_among_its_reasons():
     assert {f"Note: {text}" for text in (FT, OFFLOADED[Scheme.APPLIANCE], PASSED_THROUGH)} <= set(
         plan.because
     )
+
+
+SIGNED = "Up to 6.5 U1 only switches signed by VMware could be installed, and Open vSwitch never was one."
+ENDED = "VMware ended the programme for third-party virtual switches; 6.5 U1 was the last release with them."
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        *(
+            (version, SIGNED)
+            for version in ("5.5", "6.0", "6.0.0 Update 3", "6.5", "6.5 U1", "6.5.0 Update 1")
+        ),
+        *((version, ENDED) for version in ("6.5 U2", "6.5.0 Update 3", "6.7", "6.7.0 Update 3")),
+        *((version, ENDED) for version in ("7", "7.0.3", "8", "8.0 U3", "9", "9.0.1", "12")),
+        *((version, ENDED) for version in ("", "whatever", "unknown")),
+    ],
+)
+def test_the_switch_of_an_esxi_host_is_replaced_in_no_version(version, reason):
+    said = verdict(esx(version=version), Scheme.SUBSTITUTION)
+
+    code = "ESXI_ONLY_SIGNED_VSWITCHES" if reason is SIGNED else "ESXI_NO_THIRD_PARTY_VSWITCH"
+    assert (said.possible, said.code, said.reason, said.source) == (False, code, reason, KB)
+
+
+@pytest.mark.parametrize("version", ["5.5", "6.0", "6.5 U1", "6.5 U2", "6.7", "7", "8", "9", ""])
+def test_pinning_substitution_changes_nothing_of_that(version):
+    plan = choose(replace(esx(version=version), scheme=Scheme.SUBSTITUTION), Preference())
+
+    assert plan.scheme is None
+    assert "The operator pinned substitution, which is not possible here" in plan.because[0]

@@ -7,6 +7,7 @@ import pytest
 
 from anyvisor.contracts.store import HostReport
 from anyvisor.errors import UnreachableError
+from anyvisor.model.estate import Start
 from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import AttachmentKind, Fallback, Hypervisor, NetworkKind, Scheme, SwitchKind
 from anyvisor.model.names import ObjectKey
@@ -19,7 +20,7 @@ from anyvisor.planner import seats
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
 from anyvisor.planner.inner import group_name, network_group_name
 from anyvisor.planner.plugs import trunk_plugs
-from anyvisor.planner.vigil import Seat
+from anyvisor.planner.vigil import Seat, seat_of
 from anyvisor.reconcile.engine import Engine
 from anyvisor.reconcile.estate import EstateReconciler
 from anyvisor.reconcile.vigil import Vigil, Witnesses
@@ -45,35 +46,41 @@ FAILOVER = FailoverPolicy(silence_seconds=1.0, return_seconds=10.0)
 
 
 class World:
-    """One host with `count` appliances, whose agents and signs of life a test plays."""
+    """Hosts with `count` appliances each, whose agents and signs of life a test plays. One host unless told."""
 
-    def __init__(self, fallback, count):
+    def __init__(self, fallback, count, failover=FAILOVER, hosts=("esx1",)):
         self.count, self.now, self.beats, self.mute = count, 1000.0, {}, set()
+        self.hosts = hosts
         self.estate = FakeEstate()
-        self.estate.add_host(HOST)
+        for host in hosts:
+            self.estate.add_host(replace(HOST, name=host))
         for group in ("before", "mgmt"):
             self.estate.add_group("dvs1", group)
         self.estate.add_template("appliance", "esx1")
-        for vm in VMS:
-            self.estate.add_vm(vm, "esx1", ("dvs1", "before"))
+        self.places = {vm: hosts[number % len(hosts)] for number, vm in enumerate(VMS)}
+        for vm, host in self.places.items():
+            self.estate.add_vm(vm, host, ("dvs1", "before"))
         macs = {card.vm: card.mac for card in self.estate.estate().cards.values()}
         self.store, self.controller, self.told = FakeStore(), FakeController(), []
         policy = AppliancePolicy(
             template="appliance", management="mgmt", tunnel="mgmt", database="tcp:192.0.2.1:6640",
-            count=count, failover=FAILOVER,
+            count=count, failover=failover,
         )  # fmt: skip
         self.store.write_site(
             Site(
                 managers={"vc1": Manager(name="vc1", driver="vsphere", url="https://vc1/sdk")},
                 policy=Policy(appliance=policy),
-                hosts={"esx1": HOST},
+                hosts={host: replace(HOST, name=host) for host in hosts},
                 networks={
                     "web": Network(
                         name="web", kind=NetworkKind.OVERLAY, physical="fabric", vlan=200,
                         subnets=(Subnet(cidr="10.1.0.0/24"),), fallback=fallback,
                     )
                 },
-                ports={vm: Port(name=vm, network="web", vm=vm, host="esx1", mac=macs[vm]) for vm in VMS},
+                ports={
+                    vm: Port(name=vm, network="web", vm=vm, host=host, mac=macs[vm])
+                    for vm, host in self.places.items()
+                },
             )
         )  # fmt: skip
         self.engine = Engine(self.store, self.controller, clock=lambda: self.now)
@@ -90,10 +97,10 @@ class World:
 
     def new_vigil(self):
         def healths():
-            return {Seat("esx1", int(key[-1])): health for key, health in self.estate.healths().items()}
+            return {seat_of(key): health for key, health in self.estate.healths().items()}
 
         def beats():
-            return [Beat(host="esx1", number=number, count=count) for number, count in self.beats.items()]
+            return [Beat(host=s.host, number=s.number, count=count) for s, count in self.beats.items()]
 
         return Vigil(
             self.store,
@@ -105,11 +112,10 @@ class World:
 
     def agents(self):
         state = self.store.snapshot()
-        laid = {
-            port: Plugged(device=plug.device)
-            for port, plug in trunk_plugs(state.attachments.values()).items()
-        }
-        self.store.report(HostReport(host="esx1", carried=Scheme.APPLIANCE, plugged=laid))
+        for host in self.hosts:
+            mine = [a for a in state.attachments.values() if a.host == host]
+            laid = {port: Plugged(device=plug.device) for port, plug in trunk_plugs(mine).items()}
+            self.store.report(HostReport(host=host, carried=Scheme.APPLIANCE, plugged=laid))
 
     def settle(self):
         for _ in range(6):
@@ -122,21 +128,21 @@ class World:
         """Time passes; signs of life come from those that run and are not mute."""
         for _ in range(round(seconds / 0.2)):
             self.now += 0.2
-            for number in range(1, self.count + 1):
-                if number not in self.mute:
-                    self.beats[number] = self.beats.get(number, 0) + 1
+            for seat in (Seat(host, n) for host in self.hosts for n in range(1, self.count + 1)):
+                if seat not in self.mute:
+                    self.beats[seat] = self.beats.get(seat, 0) + 1
             self.vigil.look()
 
-    def dies(self, number):
-        self.estate.power(self.vm_of(number), on=False)
-        self.mute.add(number)
+    def dies(self, number, host="esx1"):
+        self.estate.power(self.vm_of(number, host), on=False)
+        self.mute.add(Seat(host, number))
 
-    def vm_of(self, number):
-        return self.estate.estate().appliances[f"esx1/{number}"].vm
+    def vm_of(self, number, host="esx1"):
+        return self.estate.estate().appliances[f"{host}/{number}"].vm
 
-    def boots(self, number):
-        self.estate.power(self.vm_of(number), on=True)
-        self.mute.discard(number)
+    def boots(self, number, host="esx1"):
+        self.estate.power(self.vm_of(number, host), on=True)
+        self.mute.discard(Seat(host, number))
 
     @property
     def served(self):
@@ -159,8 +165,8 @@ class World:
 def world_of():
     made = []
 
-    def make(fallback, count=2):
-        world = World(fallback, count)
+    def make(fallback, count=2, **more):
+        world = World(fallback, count, **more)
         made.append(world)
         world.settle()
         world.goes_on(2)
@@ -290,7 +296,7 @@ def test_a_telemetry_database_that_is_away_kills_nobody(world_of):
     assert world.out == frozenset()
 
     object.__setattr__(world.vigil._witnesses, "beats", good)
-    world.mute.add(2)
+    world.mute.add(Seat("esx1", 2))
     world.goes_on(0.8)
     assert world.out == frozenset(), "silence counts from when we listen again"
     world.goes_on(1.0)
@@ -316,3 +322,85 @@ def test_fewer_appliances_per_host_leave_no_vnic_behind(world_of):
 
     assert set(world.served.values()) == {1}
     assert set(world.estate.estate().appliances) == {"esx1/1"}
+
+
+THREE = ("esx1", "esx2", "esx3")
+
+
+def acted_on(world):
+    """The hosts whose vNICs fell to the native switch."""
+    attachments = world.store.snapshot().attachments
+    return {world.places[port] for port, a in attachments.items() if a.kind is AttachmentKind.EXTERNAL}
+
+
+def reasons(world):
+    hosts = world.store.snapshot().hosts
+    return {host: [duty.reason for duty in hosts[host].duties.values()] for host in world.hosts}
+
+
+def test_of_more_hosts_than_the_budget_allows_the_others_are_held_back_and_said(world_of):
+    failover = replace(FAILOVER, budget=1)
+    world = world_of(Fallback.OPEN, count=1, failover=failover, hosts=THREE)
+
+    for host in THREE:
+        world.dies(1, host)
+    world.goes_on(1.4)
+    world.engine.round(world.told)
+    world.reconciler.reconcile()
+
+    assert acted_on(world) == {"esx1"}
+    assert reasons(world) == {"esx1": ["Dead"], "esx2": ["OverBudget"], "esx3": ["OverBudget"]}
+    assert "(1 are allowed)" in world.store.snapshot().hosts["esx2"].duties[1].message
+    owner = world.store.snapshot().owner
+    groups = world.groups()
+    for vm, host in world.places.items():
+        fallen = network_group_name(owner, "web")
+        assert groups[vm] == (fallen if host == "esx1" else group_name(owner, vm))
+
+
+def test_a_host_that_came_back_leaves_its_place_in_the_budget_to_the_next(world_of):
+    failover = replace(FAILOVER, budget=1)
+    world = world_of(Fallback.OPEN, count=1, failover=failover, hosts=THREE)
+    for host in ("esx1", "esx2"):
+        world.dies(1, host)
+    world.goes_on(1.4)
+    world.engine.round(world.told)
+    assert acted_on(world) == {"esx1"}
+
+    world.boots(1, "esx1")
+    world.goes_on(13)
+    world.engine.round(world.told)
+
+    assert acted_on(world) == {"esx2"}
+    assert reasons(world) == {"esx1": [], "esx2": ["Dead"], "esx3": []}
+
+
+@pytest.mark.parametrize(("budget", "acted"), [(2, {"esx1", "esx2"}), (3, set(THREE)), (0, set())])
+def test_the_budget_is_what_the_policy_says(world_of, budget, acted):
+    failover = replace(FAILOVER, budget=budget)
+    world = world_of(Fallback.OPEN, count=1, failover=failover, hosts=THREE)
+
+    for host in THREE:
+        world.dies(1, host)
+    world.goes_on(1.4)
+    world.engine.round(world.told)
+
+    assert acted_on(world) == acted
+
+
+@pytest.mark.parametrize("fallback", [Fallback.STANDBY, Fallback.OPEN])
+def test_where_the_policy_is_not_to_act_a_death_is_said_and_nothing_moves(world_of, fallback):
+    world = world_of(fallback, failover=replace(FAILOVER, act=False))
+    served, bound, groups = world.served, world.bound, world.groups()
+
+    world.dies(1)
+    world.dies(2)
+    world.goes_on(3)
+    world.engine.round(world.told)
+    steps = world.reconciler.reconcile().steps
+
+    assert reasons(world) == {"esx1": ["AlarmOnly", "AlarmOnly"]}
+    assert "its VM is off" in world.store.snapshot().hosts["esx1"].duties[2].message
+    assert world.out == frozenset()
+    assert (world.served, world.bound, world.groups()) == (served, bound, groups)
+    assert steps == (Start(key="esx1/1"), Start(key="esx1/2"))

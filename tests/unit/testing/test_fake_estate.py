@@ -25,6 +25,7 @@ from anyvisor.model.kinds import Hypervisor, SwitchKind
 from anyvisor.model.names import HostName, SwitchName
 from anyvisor.testing.estate import FakeEstate
 from anyvisor.testing.estate_contract import EstateContract, EstateSample
+from anyvisor.testing.estate_contract_standard import StandardContract, StandardSample
 
 A, B, OLD = HostName("esx1"), HostName("esx2"), HostName("old1")
 DVS, VSS, INNER = SwitchName("dvs1"), SwitchName("vSwitch0"), SwitchName("av-inner")
@@ -77,6 +78,36 @@ def sample(driver):
 
 class TestContract(EstateContract):
     pass
+
+
+class TestStandardContract(StandardContract):
+    host = A
+
+    @pytest.fixture
+    def sample(self, driver):
+        (card,) = driver.add_vm("web", A, (VSS, "VM Network"))
+        (other,) = driver.add_vm("db", A, (VSS, "VM Network"))
+        (fast,) = driver.add_vm("fast", A, None)
+        driver.change_card(replace(driver.world.card(fast), problem=CardProblem.PASSTHROUGH))
+
+        def make_appliance(key, switch, group):
+            driver.add_vm("hand", A, None, (switch, group))
+            driver.world.named("hand").appliance = key
+
+        return StandardSample(
+            hosts=(A, A),
+            card=card,
+            other=other,
+            passthrough=fast,
+            foreign_switch=VSS,
+            foreign_group="VM Network",
+            template="none",
+            networks={},
+            move=lambda name, to: None,
+            power_off=lambda name: driver.power(name, on=False),
+            unpin=driver.unpin,
+            make_appliance=make_appliance,
+        )
 
 
 def inner(*hosts, kind=SwitchKind.VDS, version=""):

@@ -157,6 +157,7 @@ class Product:
         self.controller = FakeController()
         self.now = 1000.0
         self.driver = None
+        self.wishes = wished
         credentials = folder / "credentials"
         credentials.write_text("admin:secret\n", encoding="utf-8")
         credentials.chmod(0o600)
@@ -249,7 +250,7 @@ class Product:
                 "vc1",
                 self.driver,
                 self.store,
-                wishes=wished,
+                wishes=self.wishes,
                 clock=lambda: self.now,
                 tally=Tally(self.driver, lambda: self.telemetry, clock=lambda: self.now),
             )
