@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from anyvisor.codec.appliance_network import appliance_metadata, card_macs
 from anyvisor.codec.user_data import appliance_user_data
 from anyvisor.contracts.estate import EstateDriver
 from anyvisor.drivers.ovn.controller import OvnController
@@ -292,7 +294,9 @@ def appliance_wishes(state: State, hosts: Iterable[HostName]) -> dict[str, Appli
         appliance_key(host, number): ApplianceWish(
             template=policy.template,
             networks=networks,
-            user_data=appliance_user_data(state.site.hosts[host], policy, number),
+            user_data=appliance_user_data(state.site.hosts[host], policy, number, owner=state.owner),
+            macs=card_macs(state.owner, host, number),
+            metadata=partial(appliance_metadata, state.owner, host, number),
         )
         for host in hosts
         for number in seats.numbers(state.site.policy)

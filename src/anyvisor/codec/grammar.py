@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from anyvisor.codec import addresses, scalars
+from anyvisor.codec import addresses, appliance_texts, scalars
 from anyvisor.codec.document import Spot
 from anyvisor.codec.reading import Key, WrongError, list_of, object_of, shape, table_of
 from anyvisor.model.kinds import Direction, Fallback, Hypervisor, NetworkKind, Protocol, Scheme, SwitchKind
@@ -127,6 +127,8 @@ APPLIANCE = object_of(
         "physical": Key(scalars.name),
         "datapath": Key(scalars.one_of(("system", "netdev"), "a datapath")),
         "count": Key(scalars.whole(1, 8)),
+        "agent_package": Key(appliance_texts.agent_package),
+        "ca": Key(appliance_texts.authority),
         "failover": Key(FAILOVER),
     },
     "how appliances are made",

@@ -66,7 +66,12 @@ def appliance_of(vm: str, key: str, guestinfo: Mapping[str, str], taken: Collect
     wish = userdata.read(guestinfo)
     trunk = _setting(wish, "appliance_trunk") or "trunk0"
     counted = COUNTED.fullmatch(trunk) is not None
-    machine = Machine(part=part_name(vm, key, taken), appliance=True, trunk="" if counted else trunk)
+    machine = Machine(
+        part=part_name(vm, key, taken),
+        appliance=True,
+        trunk="" if counted else trunk,
+        names=tuple(sorted(wish.names.items())),
+    )
     return Appliance(key=key, machine=machine, wish=wish)
 
 
