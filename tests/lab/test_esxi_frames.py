@@ -619,7 +619,7 @@ class TestAppliance:
         wire.close()
         del world.wires[APPLIANCE]
         assert appliance.parts(world.place) == ()
-        assert status.status(world.place)["state"] == "up"
+        eventually(lambda: status.status(world.place)["state"] == "up", seconds=5)
         assert all(
             one["alive"] for one in status.status(world.place)["processes"] if one["part"] != "vcenter"
         )

@@ -57,7 +57,9 @@ def network(
     owner: str, host: Host, policy: AppliancePolicy, number: int, address: str | None
 ) -> dict[str, Any]:
     """The whole of it, for when Open vSwitch is there. `address` None: DHCP says."""
-    bridge: dict[str, Any] = {"interfaces": [TUNNEL], "openvswitch": {}}
+    # Open vSwitch takes no locally administered address from a card by itself, and vSphere drops frames of another one.
+    mac = str(card_macs(owner, host.name, number)["tunnel"])
+    bridge: dict[str, Any] = {"interfaces": [TUNNEL], "openvswitch": {"other-config": {"hwaddr": mac}}}
     if address is not None:
         bridge["addresses"] = [f"{address}/{policy.prefix_length}"]
         if policy.gateway is not None:

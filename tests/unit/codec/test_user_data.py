@@ -118,6 +118,14 @@ def test_the_tunnel_address_is_on_the_bridge_and_the_trunk_has_none():
     assert (trunk["link-local"], trunk["accept-ra"], trunk["large-receive-offload"]) == ([], False, False)
 
 
+def test_the_bridge_speaks_with_the_address_of_its_card():
+    """Open vSwitch would make up another one, and vSphere drop its frames as forged."""
+    network = layout(appliance_user_data(host(), POLICY, owner="8f3a"))
+
+    bridge = network["bridges"]["br-ex"]["openvswitch"]["other-config"]
+    assert bridge == {"hwaddr": network["ethernets"]["tunnel0"]["match"]["macaddress"]}
+
+
 def test_without_a_tunnel_address_it_asks_by_dhcp():
     text = appliance_user_data(host(tunnel_ip=None), POLICY)
 
