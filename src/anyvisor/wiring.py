@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from anyvisor.codec.user_data import appliance_user_data
 from anyvisor.contracts.entity import EntityDriver
 from anyvisor.contracts.estate import EstateDriver
 from anyvisor.drivers.ovn.controller import OvnController
@@ -18,7 +17,6 @@ from anyvisor.errors import AnyvisorError, RetryableError, TerminalError, Unreac
 from anyvisor.model.estate import Estate, Health, MissingRight
 from anyvisor.model.host import Host
 from anyvisor.model.names import HostName, ObjectKey, SwitchName
-from anyvisor.model.policy import AppliancePolicy
 from anyvisor.model.site import Controller, Manager, Site
 from anyvisor.model.state import State, Telemetry
 from anyvisor.ovsdb.lazy import LazyBeats, LazyReadings
@@ -27,7 +25,6 @@ from anyvisor.ovsdb.store import OvsdbStore
 from anyvisor.ovsdb.telemetry import TelemetryStore
 from anyvisor.ovsdb.tls import use_tls
 from anyvisor.planner import seats
-from anyvisor.planner.appliances import ApplianceWish, appliance_key
 from anyvisor.planner.found import completed, reported_by
 from anyvisor.planner.vigil import Seat, seat_of
 from anyvisor.reconcile import findings
@@ -42,6 +39,7 @@ from anyvisor.reconcile.queue import KeyQueue
 from anyvisor.reconcile.runner import Runner
 from anyvisor.reconcile.tally import Tally
 from anyvisor.reconcile.vigil import Vigil, Witnesses
+from anyvisor.reconcile.wishes import ApplianceWishes
 from anyvisor.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -270,42 +268,6 @@ def _nsx(manager: Manager, store: OvsdbStore) -> Attendant[Polled]:
         say(store, manager.name, findings.failed(MANAGER, error))
 
     return Attendant(manager.name, connect, serve, close=close, failed=failed)
-
-
-class ApplianceWishes:
-    """How the appliances of hosts are made, by `appliance_key`; none where the operator makes them.
-
-    What was said of a host is said again as long as neither it nor the policy changes.
-    """
-
-    def __init__(self) -> None:
-        self._policy: AppliancePolicy | None = None
-        self._made: dict[str, tuple[Host, ApplianceWish]] = {}
-
-    def __call__(self, state: State, hosts: Iterable[HostName]) -> dict[str, ApplianceWish]:
-        """Those of these hosts."""
-        policy = state.site.policy.appliance
-        if policy is None:
-            return {}
-        if policy != self._policy:
-            self._policy, self._made = policy, {}
-        return {
-            appliance_key(host, number): self._wish(state.site.hosts[host], policy, number)
-            for host in hosts
-            for number in seats.numbers(state.site.policy)
-        }
-
-    def _wish(self, host: Host, policy: AppliancePolicy, number: int) -> ApplianceWish:
-        key = appliance_key(host.name, number)
-        made = self._made.get(key)
-        if made is None or made[0] is not host:
-            wish = ApplianceWish(
-                template=policy.template,
-                networks={"management": policy.management, "tunnel": policy.tunnel},
-                user_data=appliance_user_data(host, policy, number),
-            )
-            made = self._made[key] = (host, wish)
-        return made[1]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from anyvisor.codec.appliance_network import card_macs
 from anyvisor.codec.user_data import appliance_user_data
 from anyvisor.errors import TerminalError
 from anyvisor.lab import down, manifest, namespace, process, status, topology_file, up
@@ -558,11 +559,13 @@ def deploy(world, name):
     template = world.vm(POLICY.template)
     changes = []
     cards = [device for device in template.config.hardware.device if isinstance(device, Card)]
-    for card, group in zip(cards, (POLICY.management, POLICY.tunnel, "hears"), strict=True):
+    groups, macs = (POLICY.management, POLICY.tunnel, "hears"), card_macs("", HostName("esx2"), 1).values()
+    for card, group, mac in zip(cards, groups, macs, strict=True):
         target = world.group(group)
         uuid = target.config.distributedVirtualSwitch.uuid
         port = vim.dvs.PortConnection(switchUuid=uuid, portgroupKey=target.key)
         card.backing = Card.DistributedVirtualPortBackingInfo(port=port)
+        card.addressType, card.macAddress = "manual", mac
         changes.append(vim.vm.device.VirtualDeviceSpec(operation="edit", device=card))
     host = Host(name=HostName("esx2"), hypervisor=Hypervisor.ESXI, tunnel_ip="192.168.77.22")
     data = base64.b64encode(appliance_user_data(host, POLICY).encode()).decode()
@@ -594,7 +597,7 @@ class TestAppliance:
         asked = ["ovsdb-client", "--timeout=10", "list-dbs", "tcp:192.168.77.1:6642"]
         said = subprocess.run(namespace.command(inside, asked), capture_output=True, text=True, check=True)
         assert "OVN_Southbound" in said.stdout
-        wire = world.wire(APPLIANCE, "eth2")
+        wire = world.wire(APPLIANCE, "trunk0")
         assert world.heard(("a", STRANGER, {})) == [(APPLIANCE, 101)]
         assert "netplan apply\n" in (world.place.part(APPLIANCE) / "disk/runcmd").read_text()
         assert status.status(world.place)["appliances"] == {APPLIANCE: "on"}
@@ -616,7 +619,7 @@ class TestAppliance:
         wire.close()
         del world.wires[APPLIANCE]
         assert appliance.parts(world.place) == ()
-        assert status.status(world.place)["state"] == "up"
+        eventually(lambda: status.status(world.place)["state"] == "up", seconds=5)
         assert all(
             one["alive"] for one in status.status(world.place)["processes"] if one["part"] != "vcenter"
         )

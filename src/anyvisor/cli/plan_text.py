@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from anyvisor.cli.table import bad, dim, good, heading, note, percent, table
 from anyvisor.model.capacity import Capacity
 from anyvisor.model.estate import MissingRight
-from anyvisor.model.kinds import TagPer
+from anyvisor.model.kinds import Scheme, TagPer
 from anyvisor.model.plan import HostPlan, Plan, PlanStep
 from anyvisor.model.site import Site
 
@@ -40,6 +40,7 @@ def plan_lines(plan: Plan, site: Site, *, source: str, why: bool) -> Iterator[st
     yield from _escape_lines(plan)
     yield from _unenforced_lines(plan)
     yield from capacity_lines(plan.capacities)
+    yield from _trust_lines(plan, site)
     yield from _step_lines(plan)
 
 
@@ -127,6 +128,23 @@ def rights_lines(missing: Sequence[MissingRight]) -> Iterator[str]:
     """What our account on a manager may not do; nothing where it may do all."""
     for right in missing:
         yield f"{bad('lacks')} the right {right.name}: {right.purpose}"
+
+
+def _trust_lines(plan: Plan, site: Site) -> Iterator[str]:
+    """Where appliances are told what to do by a network that has to be trusted."""
+    made = site.policy.appliance
+    if made is None or not any(host.scheme is Scheme.APPLIANCE for host in plan.hosts):
+        return
+    controller = site.controller
+    southbound = controller.southbound_for_chassis or controller.southbound if controller is not None else ""
+    named = {"policy.appliance.database": made.database, "the southbound database": southbound}
+    plain = [name for name, remotes in named.items() if "tcp:" in remotes]
+    if plain:
+        yield ""
+        yield note(
+            f"Appliances reach {' and '.join(plain)} by tcp: whoever can write to that network can pose as it. "
+            "Trust the network, or use ssl:"
+        )
 
 
 def _step_lines(plan: Plan) -> Iterator[str]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from anyvisor.codec import addresses, scalars
+from anyvisor.codec import addresses, appliance_texts, scalars
 from anyvisor.codec.document import Spot
 from anyvisor.codec.reading import Key, WrongError, list_of, object_of, shape, table_of
 from anyvisor.model.kinds import (
@@ -139,6 +139,8 @@ APPLIANCE = object_of(
         "datapath": Key(scalars.one_of(("system", "netdev"), "a datapath")),
         "count": Key(scalars.whole(1, 8)),
         "tags": Key(scalars.choice(TagPer, "what may have a tag of its own")),
+        "agent_package": Key(appliance_texts.agent_package),
+        "ca": Key(appliance_texts.authority),
         "failover": Key(FAILOVER),
     },
     "how appliances are made",

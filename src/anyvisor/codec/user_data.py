@@ -1,51 +1,126 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an appliance is given at its first boot: cloud-init's user-data (a ``#cloud-config`` document).
 
-The image must have Open vSwitch, ovn-controller and anyvisor, name its cards ``eth0`` (management), ``eth1`` (tunnel)
-and ``eth2`` (trunk), and run the commands below with systemd. No secret is in it.
+It suits a stock image of Debian 12 or Ubuntu 24.04 and later, and one that has everything already. Whoever may read the
+VM's settings reads this: there is no secret in it. The key for TLS is made inside, by ``anyvisor-setup``.
 
-Source: cloud-init, module reference: write_files, runcmd; netplan, bridges with ``openvswitch``.
+Source: cloud-init, module reference: package_update_upgrade_install, write_files, runcmd; data source VMware.
 """
 
 from __future__ import annotations
 
 import json
+import shlex
+from importlib.resources import files
 from typing import Any
 
 import yaml
 
+from anyvisor import __version__
+from anyvisor.codec.appliance_network import BRIDGE, CARDS, TRUNK, TUNNEL, card_macs, network
 from anyvisor.model.host import Host
 from anyvisor.model.policy import AppliancePolicy
+from anyvisor.planner.seats import chassis_name
 
-MANAGEMENT, TUNNEL, TRUNK = "eth0", "eth1", "eth2"
-BRIDGE = "br-ex"
-AGENT_FILE = "/etc/anyvisor/anyvisor.toml"
+PACKAGES = (
+    "openvswitch-switch",
+    "ovn-host",
+    "python3-venv",
+    "openssl",
+    "ca-certificates",
+    "curl",
+    "netplan.io",
+)
+AGENT_PACKAGE = f"anyvisor=={__version__}"
+"""What is installed where the site file names nothing."""
+UNIT, SETUP = "anyvisor-agent.service", "anyvisor-setup"
+"""The agent's unit, and what prepares each of its starts; both are files of this package."""
+FOLDER = "/etc/anyvisor"
+AGENT_FILE = f"{FOLDER}/anyvisor.toml"
+SETUP_FILE = f"{FOLDER}/setup.conf"
+CA_FILE = f"{FOLDER}/tls/ca.pem"
 NETWORK_FILE = "/etc/netplan/60-anyvisor.yaml"
+SYSTEM_ID_FILE = "/etc/openvswitch/system-id.conf"
+_HOSTS_OWN = "/etc/netplan/50-cloud-init.yaml"
 
 
-def appliance_user_data(host: Host, policy: AppliancePolicy, number: int = 1) -> str:
-    """The document for an appliance of `host`. The same input gives the same text."""
+def appliance_user_data(host: Host, policy: AppliancePolicy, number: int = 1, *, owner: str = "") -> str:
+    """The document for an appliance of `host`. The same input gives the same text. `owner` is the installation's
+    identity: together with host and number it says which MACs the cards have.
+    """
     address = tunnel_address(host, number)
     document = {
-        "hostname": f"{host.name}-anyvisor" + (f"-{number}" if number > 1 else ""),
-        "write_files": [
-            {"path": AGENT_FILE, "permissions": "0600", "content": _agent(host, policy, number, address)},
-            {"path": NETWORK_FILE, "permissions": "0600", "content": _network(policy, address)},
-        ],
+        "hostname": vm_name(host, number),
+        "package_update": True,
+        "packages": list(PACKAGES),
+        "write_files": list(_files(host, policy, number, owner, address)),
         "runcmd": [
+            # What the image made up for cards that it knew nothing of would name them a second time.
+            ["rm", "-f", _HOSTS_OWN],
+            ["systemctl", "daemon-reload"],
             ["systemctl", "enable", "--now", "openvswitch-switch"],
             ["netplan", "apply"],
-            ["systemctl", "enable", "--now", "ovn-host", "anyvisor-agent"],
+            ["systemctl", "enable", "--now", "ovn-host"],
+            ["systemctl", "enable", "--now", "--no-block", "anyvisor-agent"],
         ],
     }
-    text: str = yaml.safe_dump(document, sort_keys=False, width=110)
-    return f"#cloud-config\n{text}"
+    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=110)
+    return f"#cloud-config\n{''.join(_remarks(host, number, policy, owner))}{text}"
+
+
+def vm_name(host: Host, number: int) -> str:
+    """What an appliance calls itself."""
+    return f"{host.name}-anyvisor" + (f"-{number}" if number > 1 else "")
 
 
 def tunnel_address(host: Host, number: int) -> str | None:
     """Where the host's appliance of that number tunnels from; None: DHCP says."""
     listed = (host.tunnel_ip, *host.appliance_ips)
     return listed[number - 1] if number <= len(listed) else None
+
+
+class _Dumper(yaml.SafeDumper):
+    """Files stand in the document line by line: it is read by people, too."""
+
+
+def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _block)
+
+
+def _remarks(host: Host, number: int, policy: AppliancePolicy, owner: str) -> list[str]:
+    macs = card_macs(owner, host.name, number)
+    groups = {"management": policy.management, "tunnel": policy.tunnel, "trunk": "the inner switch's trunk"}
+    return [
+        "# The VM's cards and their MAC addresses (manual), which must be set before its first boot:\n",
+        *(f"#   {name:<8} {macs[card]}  {groups[card]}\n" for card, name in CARDS.items()),
+    ]
+
+
+def _files(
+    host: Host, policy: AppliancePolicy, number: int, owner: str, address: str | None
+) -> list[dict[str, Any]]:
+    layout = yaml.safe_dump(network(owner, host, policy, number, address), sort_keys=False)
+    found = [
+        _file(AGENT_FILE, _agent(host, policy, number, address)),
+        _file(SETUP_FILE, _setup(host, policy, number)),
+        _file(NETWORK_FILE, layout),
+        # Open vSwitch would make up a name of its own at each start, and ovn-controller go by it until the agent is up.
+        _file(SYSTEM_ID_FILE, f"{chassis_name(host.name, number)}\n", "0644"),
+        _file(f"/etc/systemd/system/{UNIT}", _shipped(UNIT), "0644"),
+        _file(f"/usr/local/sbin/{SETUP}", _shipped(SETUP), "0755"),
+    ]
+    return found + ([_file(CA_FILE, policy.ca, "0644")] if policy.ca else [])
+
+
+def _file(path: str, content: str, mode: str = "0600") -> dict[str, Any]:
+    return {"path": path, "permissions": mode, "content": content}
+
+
+def _shipped(name: str) -> str:
+    return (files("anyvisor.codec") / "first_boot" / name).read_text(encoding="utf-8")
 
 
 def _agent(host: Host, policy: AppliancePolicy, number: int, address: str | None) -> str:
@@ -60,24 +135,20 @@ def _agent(host: Host, policy: AppliancePolicy, number: int, address: str | None
         "appliance_tunnel_ip": address,
         "ovn_bridge_datapath": policy.datapath,
     }
+    if policy.is_secured:
+        settings |= {
+            "private_key": f"{FOLDER}/tls/key.pem",
+            "certificate": f"{FOLDER}/tls/certificate.pem",
+            "ca_certificate": CA_FILE,
+        }
     # A JSON string is a TOML basic string for every text that can stand here.
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items() if value)
 
 
-def _network(policy: AppliancePolicy, address: str | None) -> str:
-    bridge: dict[str, Any] = {"interfaces": [TUNNEL], "openvswitch": {}}
-    if address is not None:
-        bridge["addresses"] = [f"{address}/{policy.prefix_length}"]
-        if policy.gateway is not None:
-            bridge["routes"] = [{"to": "default", "via": policy.gateway}]
-    else:
-        bridge["dhcp4"] = True
-    cards: dict[str, Any] = {
-        MANAGEMENT: {"dhcp4": True, "optional": True},
-        TUNNEL: {},
-        # No address ever: what comes in there belongs to others.
-        TRUNK: {"link-local": [], "optional": True},
+def _setup(host: Host, policy: AppliancePolicy, number: int) -> str:
+    values = {
+        "package": policy.agent_package or AGENT_PACKAGE,
+        "name": chassis_name(host.name, number),
+        "tls": "yes" if policy.is_secured else "no",
     }
-    network = {"network": {"version": 2, "ethernets": cards, "bridges": {BRIDGE: bridge}}}
-    text: str = yaml.safe_dump(network, sort_keys=False)
-    return text
+    return "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items())

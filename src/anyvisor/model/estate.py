@@ -217,6 +217,10 @@ class Deploy:
     trunk_group: str
     networks: Mapping[str, str] = field(default_factory=dict)
     """The operator's groups of its other cards: ``management``, ``tunnel``."""
+    macs: Mapping[str, Mac] = field(default_factory=dict)
+    """Of those cards and of the ``trunk``; one that is not named gets an address from the manager."""
+    metadata: str = field(default="", repr=False)
+    """cloud-init's; empty: the manager's driver names the instance, and says nothing of its network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

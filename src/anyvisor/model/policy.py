@@ -72,7 +72,16 @@ class AppliancePolicy:
     """Appliances per host. They share its vNICs and stand in for each other."""
     tags: TagPer = TagPer.VNIC
     """With one per network, neighbours on a host escape; the price of more vNICs, and of a shorter way."""
+    agent_package: str | None = None
+    """What pip or apt installs the agent from; None: this release, by its name."""
+    ca: str | None = None
+    """The certificate (PEM text) of the authority of the databases; None: the image has it, if it is needed."""
     failover: FailoverPolicy = field(default_factory=FailoverPolicy)
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether an appliance needs a key and a certificate of its own."""
+        return self.ca is not None or any(part.startswith("ssl:") for part in self.database.split(","))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,24 +3,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import Appliance, Deploy, Estate, EstateStep, Fence, Health, Pin, Remove, Start
 from anyvisor.model.host import Host
-from anyvisor.model.names import HostName
+from anyvisor.model.names import HostName, Mac
 from anyvisor.planner.inner import InnerPlace, inner_place, trunk_name
 from anyvisor.planner.seats import FIRST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplianceWish:
-    """How an appliance is made; `networks` as in `Deploy`. `user_data` is cloud-init's."""
+    """How an appliance is made; `networks` and `macs` as in `Deploy`. `user_data` and `metadata` are cloud-init's, the
+    latter for a VM of a name that is given to it.
+    """
 
     template: str
     networks: Mapping[str, str]
     user_data: str = field(repr=False)
+    macs: Mapping[str, Mac] = field(default_factory=dict)
+    metadata: Callable[[str], str] = field(default=lambda _: "", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,15 +98,18 @@ def trunkless(wanted: Keeping, estate: Estate) -> dict[str, str]:
 
 def _deployment(owner: str, key: str, place: InnerPlace, wish: ApplianceWish) -> Deploy:
     host, number = _host_of(key), _number_of(key)
+    vm = f"av-{owner[:8]}-{host}" + (f"-{number}" if number != FIRST else "")
     return Deploy(
         key=key,
-        vm=f"av-{owner[:8]}-{host}" + (f"-{number}" if number != FIRST else ""),
+        vm=vm,
         host=host,
         template=wish.template,
         user_data=wish.user_data,
         switch=place.switch,
         trunk_group=trunk_name(place),
         networks=wish.networks,
+        macs=wish.macs,
+        metadata=wish.metadata(vm),
     )
 
 

@@ -91,7 +91,7 @@ class TestUserData:
 
         assert (read.host, read.database) == ("esx2", "tcp:192.168.77.1:6640")
         assert read.ovs == place.switch_database("av1")
-        assert (read.ovn_bridge_datapath, read.appliance_trunk) == ("netdev", "eth2")
+        assert (read.ovn_bridge_datapath, read.appliance_trunk) == ("netdev", "trunk0")
         assert read.start_ovn_controller == (str(place.part("av1") / "start-ovn-controller"),)
         assert read.state_dir == place.part("av1") / "agent"
 

@@ -4,16 +4,19 @@
 import json
 from dataclasses import replace
 
+import pytest
+
+from anyvisor.cli.plan_text import plan_lines
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host, NativeSwitch
 from anyvisor.model.kinds import AttachmentKind, Direction, Hypervisor, NetworkKind, Scheme, SwitchKind
 from anyvisor.model.names import ObjectKey
 from anyvisor.model.network import Network
-from anyvisor.model.policy import Floor, Policy, Preference
+from anyvisor.model.policy import AppliancePolicy, Floor, Policy, Preference
 from anyvisor.model.port import Port
 from anyvisor.model.security import Rule, SecurityGroup
-from anyvisor.model.site import Site
+from anyvisor.model.site import Controller, Site
 from anyvisor.model.state import HostState, PortState, State
 from anyvisor.planner.explain import explain_host, explain_port
 from anyvisor.planner.paper import choices, plan, to_json
@@ -175,3 +178,28 @@ def test_a_port_is_explained_with_what_is_enforced_seen_and_escaped():
     assert managed.unenforced == ()
     assert managed.seen.startswith("The SDN controller")
     assert unplaced.seen.startswith("Nobody")
+
+
+@pytest.mark.parametrize(
+    ("database", "southbound", "named"),
+    [
+        ("tcp:192.0.2.1:6640", "ssl:192.0.2.1:6642", ["policy.appliance.database"]),
+        ("ssl:192.0.2.1:6640", "tcp:192.0.2.1:6642", ["the southbound database"]),
+        ("ssl:192.0.2.1:6640", "ssl:192.0.2.1:6642", []),
+    ],
+)
+def test_the_plan_says_where_appliances_have_to_trust_the_network(database, southbound, named):
+    host = Host(name="esx1", hypervisor=Hypervisor.ESXI, version="8.0.3", scheme=Scheme.APPLIANCE)
+    made = AppliancePolicy(template="t", management="m", tunnel="u", database=database)
+    site = Site(
+        controller=Controller(driver="ovn", northbound="unix:/x", southbound=southbound),
+        hosts={"esx1": host},
+        policy=Policy(appliance=made),
+    )
+    planned = plan(site, State())
+    assert [each.scheme for each in planned.hosts] == [Scheme.APPLIANCE]
+
+    said = [line for line in plan_lines(planned, site, source="", why=False) if "by tcp:" in line]
+
+    assert len(said) == bool(named)
+    assert all(name in said[0] for name in named)

@@ -5,6 +5,7 @@ import base64
 import threading
 
 import pytest
+import yaml
 from pyVmomi import vim
 
 from anyvisor.errors import ForeignObjectError, RetryableError, TerminalError
@@ -66,6 +67,25 @@ def test_an_appliance_is_a_clone_that_knows_whose_it_is_and_what_to_do(estate, v
     assert all(card.connectable.connected for card in vc.nics(vm))
     template = {card.macAddress for card in vc.nics(vc.vm("golden"))}
     assert template.isdisjoint(card.macAddress for card in vc.nics(vm))
+
+
+def test_its_cards_have_the_addresses_by_which_the_guest_knows_them(estate, vc, steps, inner):
+    macs = {
+        "management": "02:00:00:00:00:01",
+        "tunnel": "12:00:00:00:00:02",
+        "trunk": "f2:00:00:00:00:03",
+    }
+    network = yaml.safe_dump({"instance-id": NAME, "network": {"version": 2}})
+
+    estate.apply([steps.deploy(macs=macs, metadata=network)])
+
+    cards = vc.nics(vc.vm(NAME))
+    assert [(card.addressType, card.macAddress) for card in cards] == [
+        ("manual", mac) for mac in macs.values()
+    ]
+    groups = {group.key: name for name, group in vc.all(vim.dvs.DistributedVirtualPortgroup).items()}
+    assert groups[cards[2].backing.port.portgroupKey] == "av-8f3a01c2-trunk"
+    assert base64.b64decode(options(vc.vm(NAME))["guestinfo.metadata"]).decode() == network
 
 
 def test_superfluous_cards_of_the_template_are_removed(estate, vc, steps, inner):

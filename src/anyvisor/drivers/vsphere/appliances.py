@@ -17,8 +17,11 @@ from anyvisor.drivers.vsphere.session import Open
 from anyvisor.drivers.vsphere.work import Job, Work
 from anyvisor.errors import AnyvisorError, ForeignObjectError, RetryableError, TerminalError
 from anyvisor.model.estate import Deploy, Fence, Pin, Remove, Start
+from anyvisor.model.names import Mac
 
 _EXTENSION_PATH = "extensionList"
+_TRUNK = "trunk"
+"""The card that carries a VLAN per vNIC, among the MACs of an order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,7 @@ class _Order:
     template: VmRecord
     host: HostRecord
     places: tuple[Place, ...]
+    macs: tuple[Mac | None, ...]
 
 
 def deploy(work: Work, steps: Sequence[Deploy]) -> None:
@@ -75,7 +79,8 @@ def _checked(work: Work, step: Deploy) -> _Order | None:
     _check_can_start(host)
     networks = [_operators_place(work, host, name) for name in step.networks.values()]
     trunk = plugging.target_place(picture, host, step.switch, step.trunk_group)
-    return _Order(step=step, template=template, host=host, places=(*networks, trunk))
+    macs = tuple(step.macs.get(card) for card in (*step.networks, _TRUNK))
+    return _Order(step=step, template=template, host=host, places=(*networks, trunk), macs=macs)
 
 
 def _check_can_start(host: HostRecord) -> None:
@@ -129,7 +134,7 @@ def _clone_job(owner: str, order: _Order, *, managed: bool) -> Job:
             owner,
             order.step,
             where,
-            clones.card_changes(template.get("config.hardware.device") or (), order.places),
+            clones.card_changes(template.get("config.hardware.device") or (), order.places, order.macs),
             managed=managed,
         )
         folder = datacenter_folder(opened, host, "vmFolder")

@@ -14,6 +14,7 @@ from anyvisor.drivers.vsphere.hosts import key_of
 from anyvisor.drivers.vsphere.plugging import backing_for
 from anyvisor.drivers.vsphere.records import Place
 from anyvisor.model.estate import Deploy
+from anyvisor.model.names import Mac
 
 _ROOM = 10 << 30
 """An appliance's disk is smaller."""
@@ -40,23 +41,29 @@ def datastore(of_host: Mapping[str, Any], of_template: Iterable[Any]) -> Any:
     return None if best is None else best[1].datastore
 
 
-def card_changes(devices: Iterable[Any], places: Sequence[Place]) -> list[Any]:
-    """The template's cards are plugged in where the appliance's belong, in order; more are added, the rest removed."""
+def card_changes(
+    devices: Iterable[Any], places: Sequence[Place], macs: Sequence[Mac | None] = ()
+) -> list[Any]:
+    """The template's cards are plugged in where the appliance's belong, in order; more are added, the rest removed.
+
+    A MAC that is set by hand may be any; one by the manager's choice is not known before the first boot.
+    Source: vSphere Networking, Static MAC Addresses.
+    """
     held = [device for device in devices if isinstance(device, Card)]
     return [
-        _card_change(device, place, number)
-        for number, (device, place) in enumerate(zip_longest(held, places))
+        _card_change(device, place, number, mac)
+        for number, (device, place, mac) in enumerate(zip_longest(held, places, macs))
     ]
 
 
-def _card_change(device: Any, place: Place | None, number: int) -> Any:
+def _card_change(device: Any, place: Place | None, number: int, mac: Mac | None) -> Any:
     if place is None:
         return vim.vm.device.VirtualDeviceSpec(operation="remove", device=device)
     operation = "edit"
     if device is None:
         device, operation = vim.vm.device.VirtualVmxnet3(key=-1 - number), "add"
     device.backing = backing_for(place)
-    device.addressType, device.macAddress = "assigned", None
+    device.addressType, device.macAddress = ("assigned", None) if mac is None else ("manual", str(mac))
     device.connectable = vim.vm.device.VirtualDevice.ConnectInfo(
         startConnected=True, connected=True, allowGuestControl=False
     )
@@ -78,7 +85,7 @@ def clone_spec(owner: str, step: Deploy, where: Any, cards: list[Any], *, manage
 
 
 def _options(owner: str, step: Deploy) -> dict[str, str]:
-    meta = f"instance-id: {step.vm}\nlocal-hostname: {step.vm}\n"
+    meta = step.metadata or f"instance-id: {step.vm}\nlocal-hostname: {step.vm}\n"
     return {
         names.OWNER_OPTION: owner,
         names.KEY_OPTION: step.key,

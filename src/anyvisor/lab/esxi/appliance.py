@@ -66,7 +66,12 @@ def appliance_of(vm: str, key: str, guestinfo: Mapping[str, str], taken: Collect
     wish = userdata.read(guestinfo)
     trunk = _setting(wish, "appliance_trunk") or "trunk0"
     counted = COUNTED.fullmatch(trunk) is not None
-    machine = Machine(part=part_name(vm, key, taken), appliance=True, trunk="" if counted else trunk)
+    machine = Machine(
+        part=part_name(vm, key, taken),
+        appliance=True,
+        trunk="" if counted else trunk,
+        names=tuple(sorted(wish.names.items())),
+    )
     return Appliance(key=key, machine=machine, wish=wish)
 
 
@@ -166,11 +171,13 @@ class Machines:
         bridge = _setting(one.wish, "appliance_bridge") or "br-ex"
         uplink = _setting(one.wish, "appliance_uplink") or "eth0"
         if uplink in cards:
+            hardware = one.wish.hardware.get(bridge)
             steps = (
                 ("--may-exist", "add-br", bridge),
                 ("set", "bridge", bridge, "datapath_type=netdev", "fail-mode=standalone"),
                 ("--may-exist", "add-port", bridge, uplink),
                 ("set", "Interface", bridge, f"mtu_request={mtu}"),
+                *([("set", "bridge", bridge, f'other_config:hwaddr="{hardware}"')] if hardware else []),
             )
             switch.configure(self._place, part, self._programs, steps)
             namespace.batch(self._addresses(one.wish, bridge, uplink, cards), inside=inside)

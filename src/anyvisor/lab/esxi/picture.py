@@ -38,6 +38,8 @@ class Machine:
     part: str
     appliance: bool = False
     trunk: str = ""
+    names: tuple[tuple[str, str], ...] = ()
+    """MACs of cards and what the machine calls them, where it was told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,7 @@ def picture_of(state: State, machine_of: Callable[[Vm], Machine | None]) -> Pict
         host = world.hosts.get(vm.host)
         if vm.template or machine is None or host is None:
             continue
-        cards = _card_names(machine, [world.is_trunk(host, nic) for nic in vm.nics])
+        cards = _card_names(machine, [(nic.mac.lower(), world.is_trunk(host, nic)) for nic in vm.nics])
         for number, (nic, card) in enumerate(zip(vm.nics, cards, strict=True)):
             cable, place = world.cable(vm, host, nic, device=device_name(machine, nic.key, number))
             cables[cable.device] = replace(cable, part=machine.part, card=card)
@@ -127,11 +129,14 @@ def device_name(machine: Machine, nic: int, number: int) -> str:
     return f"nic-{_digest(f'{machine.part}/{nic}', 8)}"
 
 
-def _card_names(machine: Machine, trunks: Iterable[bool]) -> Iterator[str]:
-    """Cards are counted; an appliance may have a name of its own for its trunk."""
-    named = False
-    for number, trunk in enumerate(trunks):
-        if machine.trunk and trunk and not named:
+def _card_names(machine: Machine, cards: Iterable[tuple[str, bool]]) -> Iterator[str]:
+    """By MAC, as the machine was told; else counted, but for a trunk that has a name of its own."""
+    told = dict(machine.names)
+    named = machine.trunk in told.values()
+    for number, (mac, trunk) in enumerate(cards):
+        if mac in told:
+            yield told[mac]
+        elif machine.trunk and trunk and not named:
             named = True
             yield machine.trunk
         else:

@@ -37,6 +37,10 @@ class Wish:
     files: Mapping[str, Content] = field(default_factory=dict)
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     gateways: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What cards with these MACs are called."""
+    hardware: Mapping[str, str] = field(default_factory=dict)
+    """The MACs that bridges of Open vSwitch are to have."""
     commands: tuple[str, ...] = ()
 
     @property
@@ -71,14 +75,22 @@ def read(guestinfo: Mapping[str, str]) -> Wish:
     networks += [_yaml(content.text) for path, content in files.items() if path.startswith(NETPLAN)]
     addresses: dict[str, tuple[str, ...]] = {}
     gateways: dict[str, str] = {}
+    names: dict[str, str] = {}
+    hardware: dict[str, str] = {}
     for network in networks:
         for card, said in _ethernets(network):
             addresses[card] = tuple(str(address) for address in said.get("addresses") or ())
             gateways.update(_gateway(card, said))
+            if "set-name" in said and (mac := (said.get("match") or {}).get("macaddress")):
+                names[str(mac).lower()] = card
+            if hwaddr := ((said.get("openvswitch") or {}).get("other-config") or {}).get("hwaddr"):
+                hardware[card] = str(hwaddr)
     return Wish(
         files=files,
         addresses=addresses,
         gateways=gateways,
+        names=names,
+        hardware=hardware,
         commands=tuple(
             " ".join(map(str, line)) if isinstance(line, list) else str(line)
             for line in data.get("runcmd") or ()

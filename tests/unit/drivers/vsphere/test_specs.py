@@ -218,6 +218,19 @@ def test_cards_are_changed_added_and_removed(held, places, expected):
         assert change.device.connectable.startConnected
 
 
+def test_cards_get_the_addresses_by_which_the_guest_tells_them_apart():
+    places = [Place(network=f"n{n}") for n in range(3)]
+    macs = ["02:00:00:00:00:01", None, "02:00:00:00:00:03"]
+
+    changes = clones.card_changes([card(4000)], places, macs)
+
+    assert [(each.device.addressType, each.device.macAddress) for each in changes] == [
+        ("manual", macs[0]),
+        ("assigned", None),
+        ("manual", macs[2]),
+    ]
+
+
 def test_a_clone_is_told_whose_it_is_and_not_started():
     spec = clones.clone_spec(OWNER, DEPLOY, vim.vm.RelocateSpec(), [], managed=True)
 
