@@ -150,6 +150,21 @@ def test_with_a_tag_per_vnic_nobody_shares_and_nothing_escapes(ports):
     assert sharing(state.site, SCHEMES, state=state) == frozenset()
 
 
+@pytest.mark.parametrize(("per", "most"), [(TagPer.NETWORK, 1), (TagPer.VNIC, 2)])
+def test_of_several_appliances_one_alone_speaks_on_a_tag(per, most):
+    """Or the switch would learn a remote MAC behind the one and deliver what is for it there, where nobody serves."""
+    wanted = site([(network, host) for network in NETWORKS for host in ("esx1", "esx2")] * 4, per)
+    policy = replace(wanted.policy, appliance=replace(wanted.policy.appliance, count=2))
+
+    state = decided(replace(wanted, policy=policy))
+
+    serving = defaultdict(set)
+    for a in state.attachments.values():
+        serving[a.network, a.host].add(a.appliance)
+    assert max(len(numbers) for numbers in serving.values()) == most
+    assert set.union(*serving.values()) == {1, 2}
+
+
 def test_a_port_that_is_called_like_a_network_holds_a_tag_of_its_own():
     wanted = site([("web", "esx1")], TagPer.VNIC)
     wanted = replace(wanted, ports={"web": replace(wanted.ports["p0"], name="web")})
