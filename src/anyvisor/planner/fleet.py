@@ -21,7 +21,7 @@ from anyvisor.model.port import Port
 from anyvisor.model.site import Site
 from anyvisor.model.state import PortState, State, Tag
 from anyvisor.planner import seats
-from anyvisor.planner.allocate import physical_scope
+from anyvisor.planner.allocate import network_holder, physical_scope
 from anyvisor.planner.escape import NATIVE
 from anyvisor.planner.facts import traits
 from anyvisor.planner.placement import in_place
@@ -134,8 +134,10 @@ class Fleet:
 
     def appliance_of(self, port: PortName, host: HostName) -> int | None:
         """Which appliance of that host serves the port; None while nobody does and its network falls open."""
-        fallback = self.site.networks[self._indexed[port].network].fallback
-        return seats.serving(port, host, self._seats, self._out.get(host, frozenset()), fallback)
+        network = self._indexed[port].network
+        fallback = self.site.networks[network].fallback
+        seed = network_holder(network) if self._shares else port
+        return seats.serving(seed, host, self._seats, self._out.get(host, frozenset()), fallback)
 
     def has_fallen(self, port: PortName) -> bool:
         """True while the port is behind its host's native switch because its appliances are dead."""
@@ -378,11 +380,9 @@ class Fleet:
         for group in port.security_groups:
             self._by_group[group].discard(name)
         del self._indexed[name]
-        return (
-            self._around_network(port.network, ports=False)
-            if before != self.has_external(port.network)
-            else set()
-        )
+        if before == self.has_external(port.network):
+            return set()
+        return self._around_network(port.network, ports=False)
 
 
 _ORDER: Mapping[str, int] = {"host": 0, "router": 1, "network": 2, "group": 3, "port": 4}

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Collection
 
 from anyvisor.model.kinds import Fallback
-from anyvisor.model.names import HostName, PortName
+from anyvisor.model.names import HostName
 from anyvisor.model.policy import Policy
 
 FIRST = 1
@@ -36,13 +36,15 @@ def chassis_host(chassis: HostName) -> HostName:
 
 
 def serving(
-    port: PortName, host: HostName, all_numbers: Collection[int], out: Collection[int], fallback: Fallback
+    holder: str, host: HostName, all_numbers: Collection[int], out: Collection[int], fallback: Fallback
 ) -> int | None:
-    """The appliance that serves the vNIC; None where its network falls open and nobody is left.
+    """The appliance that serves the holder of a tag: a port, or all ports of a network that share one; None where the
+    network falls open and nobody is left.
 
-    By rendezvous hashing: when one dies its vNICs alone move, and they move back when it serves again.
+    By rendezvous hashing: when one dies its vNICs alone move, and they move back when it serves again. One alone sends
+    on a tag: of two the native switch would learn each remote MAC behind the one that spoke last, and deliver to it.
     """
-    ranked = sorted(all_numbers, key=lambda number: _weight(port, host, number))
+    ranked = sorted(all_numbers, key=lambda number: _weight(holder, host, number))
     own = ranked[0]
     if own not in out or fallback is Fallback.CLOSED:
         return own
@@ -52,5 +54,5 @@ def serving(
     return None if fallback is Fallback.OPEN else own
 
 
-def _weight(port: PortName, host: HostName, number: int) -> bytes:
-    return hashlib.blake2s(f"{port}/{host}/{number}".encode(), digest_size=8).digest()
+def _weight(holder: str, host: HostName, number: int) -> bytes:
+    return hashlib.blake2s(f"{holder}/{host}/{number}".encode(), digest_size=8).digest()

@@ -232,6 +232,7 @@ class EstateContract:
         assert moved.backing is not None
         assert moved.backing.group == "av-two"
         assert (moved.mac, moved.connected, moved.running) == (before.mac, True, True)
+        assert (before.taken, moved.taken) == (False, True)
 
         driver.apply([Giveback(card=sample.card), Giveback(card=sample.card)])
         driver.apply([Giveback(card=sample.card)])

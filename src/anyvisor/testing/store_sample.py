@@ -128,11 +128,11 @@ EVERYTHING = frozenset(
 def attached(
     port: PortName = P1, host: HostName = KVM1, kind: AttachmentKind = AttachmentKind.VIF
 ) -> Attachment:
-    """An attachment with a native switch and a VLAN where its kind has them."""
+    """An attachment with a native switch and a VLAN, shared, where its kind has one."""
     tagged = kind is not AttachmentKind.VIF
     return Attachment(
         port=port, host=host, kind=kind, network=RED, mac=MAC,
-        vlan=200 if tagged else None, switch=SwitchName("br0") if tagged else None,
+        vlan=200 if tagged else None, switch=SwitchName("br0") if tagged else None, shared=tagged,
     )  # fmt: skip
 
 

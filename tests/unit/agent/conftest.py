@@ -156,7 +156,7 @@ class World:
         known = self.store.state.hosts.get(HOST, HostState())
         self.store.state = replace(self.store.state, hosts={HOST: replace(known, scheme=scheme)})
 
-    def attach(self, name, mac, kind=AttachmentKind.VIF, vlan=None):
+    def attach(self, name, mac, kind=AttachmentKind.VIF, vlan=None, **more):
         attachment = Attachment(
             port=PortName(name),
             host=HOST,
@@ -164,6 +164,7 @@ class World:
             network=WEB,
             mac=Mac(mac),
             vlan=vlan if vlan is not None else 200 if kind is AttachmentKind.EXTERNAL else None,
+            **more,
         )
         held = {**self.store.state.attachments, attachment.port: attachment}
         self.store.state = replace(self.store.state, attachments=held)

@@ -25,7 +25,7 @@ from anyvisor.model.state import Tag
 from anyvisor.planner.admission import Held
 from anyvisor.planner.appliances import ApplianceWish
 from anyvisor.planner.estate import Wanted, cards_by_port, estate_plan, released
-from anyvisor.planner.inner import group_name, inner_place, port_key
+from anyvisor.planner.inner import group_name, inner_place, port_key, shared_group_name
 from anyvisor.testing.estate import FakeEstate
 
 OWNER = "0f0f0f0f-1111"
@@ -67,13 +67,14 @@ def macs(estate):
     return {card.vm: card.mac for card in estate.estate().cards.values()}
 
 
-def behind(estate, name, vlan, kind=AttachmentKind.VLAN_ACCESS, on=None):
+def behind(estate, name, vlan, kind=AttachmentKind.VLAN_ACCESS, on=None, network="web", *, shared=False):
     place = inner_place(HOSTS["esx1"], OWNER)
     return Attachment(
         port=name,
         host=on or next(c.host for c in estate.estate().cards.values() if c.vm == name),
         kind=kind,
-        network="web",
+        network=network,
+        shared=shared,
         mac=macs(estate)[name],
         vlan=vlan,
         switch=place.switch if kind is AttachmentKind.VLAN_ACCESS else None,
@@ -381,6 +382,125 @@ def alone(estate):
         if place in tags and place[0] in inner:
             other = held.setdefault((place[0], tags[place]), card.vm)
             assert other == card.vm, f"{other} and {card.vm} share VLAN {tags[place]}"
+
+
+def together(estate, *names):
+    return [behind(estate, name, 50, shared=True) for name in names]
+
+
+def test_the_vnics_of_a_network_share_a_group_if_their_tag_is_its():
+    estate = fleet()
+
+    settle(
+        wanted(*together(estate, "vm0", "vm1"), behind(estate, "vm2", 51, network="db", shared=True)), estate
+    )
+
+    place = inner_place(HOSTS["esx1"], OWNER)
+    groups = groups_of(estate)
+    assert groups["vm0"] == groups["vm1"] == shared_group_name(place, "web")
+    assert groups["vm2"] == shared_group_name(place, "db")
+    assert {g.key: g.vlan for g in estate.estate().groups.values() if not g.trunk} == {
+        "inner/web": 50, "inner/db": 51,
+    }  # fmt: skip
+
+
+def test_one_that_leaves_a_shared_group_is_given_back_while_the_others_stay():
+    estate = fleet()
+    settle(wanted(*together(estate, "vm0", "vm1")), estate)
+
+    settle(wanted(*together(estate, "vm1")), estate)
+
+    assert groups_of(estate)["vm0"] == "before"
+    assert groups_of(estate)["vm1"] == shared_group_name(inner_place(HOSTS["esx1"], OWNER), "web")
+
+
+def test_one_that_leaves_the_networks_vlan_on_the_operators_switch_is_given_back_too():
+    estate = fleet()
+    schemes = {"esx1": Scheme.SEPARATION, "esx2": Scheme.SEPARATION}
+    both = [behind(estate, vm, 200, AttachmentKind.EXTERNAL) for vm in ("vm0", "vm1")]
+    settle(wanted(*both, schemes=schemes), estate)
+
+    settle(wanted(both[1], schemes=schemes), estate)
+
+    assert groups_of(estate)["vm0"] == "before"
+    assert groups_of(estate)["vm1"] != "before"
+
+
+def test_a_stranger_in_a_shared_group_is_named_and_left_alone():
+    estate = fleet()
+    want = wanted(*together(estate, "vm0", "vm1"))
+    settle(want, estate)
+    card = next(c for c in estate.estate().cards.values() if c.vm == "vm2")
+    estate.replug(card.id, (want.attachments["vm0"].switch, groups_of(estate)["vm0"]))
+
+    plan = estate_plan(want, estate.estate())
+
+    assert set(plan.problems) == {"vm2"}
+    assert plan.steps == ()
+
+
+def test_a_networks_tag_is_free_only_once_its_group_is_gone():
+    estate = fleet()
+    want = wanted(*together(estate, "vm0", "vm1"))
+    settle(want, estate)
+    scope = inner_place(HOSTS["esx1"], OWNER).scope
+    held = (Tag(scope=scope, vlan=50, holder="network/web"),)
+
+    assert released(held, {(scope, "network/web")}, want, estate.estate()) == ()
+    assert released(held, {(scope, "web")}, wanted(), estate.estate()) == ()
+    settle(wanted(), estate)
+
+    assert released(held, {(scope, "web")}, wanted(), estate.estate()) == held
+
+
+mixed = st.dictionaries(st.sampled_from(VMS), st.sampled_from(["alone", "web", "db"]), max_size=4)
+TAGS = {"web": 50, "db": 51}
+
+
+def by_policy(estate, plan):
+    return [
+        behind(estate, vm, 2 + VMS.index(vm))
+        if how == "alone"
+        else behind(estate, vm, TAGS[how], network=how, shared=True)
+        for vm, how in plan.items()
+    ]
+
+
+@settings(deadline=None, max_examples=60)
+@given(before=mixed, after=mixed, late=st.sets(st.sampled_from(VMS)))
+def test_from_one_policy_to_the_other_nobody_ever_shares_a_tag_but_with_its_own_network(before, after, late):
+    estate = fleet()
+    settle(wanted(*by_policy(estate, before)), estate)
+    want = wanted(*by_policy(estate, after), ready=set(after) - late)
+
+    for _ in range(8):
+        for step in estate_plan(want, estate.estate()).steps:
+            estate.apply([step])
+            for tag, vms in on_tags(estate).items():
+                may = {vm for plan in (before, after) for vm, how in plan.items() if tag == TAGS.get(how)}
+                assert vms <= may if tag in TAGS.values() else len(vms) == 1
+
+    assert estate_plan(want, estate.estate()).steps == ()
+    there = groups_of(estate)
+    for vm in set(VMS) - set(after):
+        assert there[vm] == "before"
+    for vm in set(after) - late:
+        how, place = after[vm], inner_place(HOSTS["esx1"], OWNER)
+        assert there[vm] == (group_name(OWNER, vm) if how == "alone" else shared_group_name(place, how))
+
+
+def on_tags(estate):
+    """The VMs on each tag of the inner switch."""
+    seen = estate.estate()
+    tags = {
+        (g.switch, g.name): g.vlan for g in seen.groups.values() if not g.trunk and g.switch in seen.switches
+    }
+    held = {}
+    for card in seen.cards.values():
+        place = (card.backing.switch, card.backing.group) if card.backing is not None else None
+        if place in tags:
+            held.setdefault(tags[place], set()).add(card.vm)
+    return held
 
 
 @pytest.mark.parametrize("kind", [MakeGroup, Giveback])

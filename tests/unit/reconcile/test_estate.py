@@ -10,16 +10,16 @@ from anyvisor.contracts.store import Decision, HostReport
 from anyvisor.errors import RetryableError, TerminalError, UnreachableError
 from anyvisor.model.estate import CardProblem, MakeSwitch, MissingRight
 from anyvisor.model.host import Host, NativeSwitch, Nic
-from anyvisor.model.kinds import Hypervisor, NetworkKind, Scheme, SwitchKind
+from anyvisor.model.kinds import Hypervisor, NetworkKind, Scheme, SwitchKind, TagPer
 from anyvisor.model.names import ObjectKey
 from anyvisor.model.network import Network, Subnet
-from anyvisor.model.policy import Policy
+from anyvisor.model.policy import AppliancePolicy, Policy
 from anyvisor.model.port import Port
 from anyvisor.model.site import Manager, Site
 from anyvisor.model.state import HostState, Plugged, Telemetry
 from anyvisor.model.vnic import Counters
 from anyvisor.planner.appliances import ApplianceWish
-from anyvisor.planner.inner import group_name, network_group_name
+from anyvisor.planner.inner import group_name, inner_place, network_group_name, shared_group_name
 from anyvisor.planner.moves import Binding
 from anyvisor.planner.plugs import trunk_plugs
 from anyvisor.planner.underlay import Finding, Question, trunk_condition, underlay_condition
@@ -302,12 +302,18 @@ def test_hosts_are_known_by_what_the_store_says_of_them(world):
 class Readings:
     def __init__(self):
         self.vnics = {}
+        self.cards = {}
 
     def read(self):
-        return Telemetry(vnics=dict(self.vnics))
+        return Telemetry(vnics=dict(self.vnics), cards=dict(self.cards))
 
-    def write(self, vnics, stations, *, spared=()):
+    def write(self, vnics, stations, cards=()):
         self.vnics |= {reading.port: reading for reading in vnics}
+        self.cards |= {reading.port: reading for reading in cards}
+
+    def forget_cards(self, ports):
+        for port in ports:
+            self.cards.pop(port, None)
 
 
 def counting(world, readings):
@@ -343,6 +349,76 @@ def test_vnics_behind_an_appliance_are_not_counted_twice(world):
     counting(world, readings).take(world.store.snapshot().attachments.values(), plan)
 
     assert readings.vnics == {}
+
+
+SHARING = Policy(
+    appliance=AppliancePolicy(
+        template="t", management="m", tunnel="t", database="ssl:192.0.2.1:6640", tags=TagPer.NETWORK
+    )
+)
+
+
+def test_the_policy_changes_and_back_and_no_vnic_is_forgotten(world):
+    world.run()
+    alone = world.groups()
+    world.want(VMS, policy=SHARING)
+    world.now = 2000.0
+    world.run()
+
+    state = world.store.snapshot()
+    name = shared_group_name(inner_place(world.hosts["esx1"], state.owner), "web")
+    assert set(world.groups().values()) == {name}
+    assert {tag.released for tag in state.tags.values() if tag.holder in VMS} == {2000}
+    assert {tag.released for tag in state.tags.values() if tag.holder == "network/web"} == {0}
+    assert {world.ready(vm) for vm in VMS} == {"Up"}
+    world.want(VMS)
+    world.now = 3000.0
+    world.run()
+
+    assert world.groups() == alone
+    (tag,) = (tag for tag in world.store.snapshot().tags.values() if tag.holder == "network/web")
+    assert tag.released == 3000
+
+
+def test_a_networks_tag_rests_once_its_last_vnic_has_left_and_is_its_own_again(world):
+    world.want(VMS, policy=SHARING)
+    world.run()
+    (held,) = world.store.snapshot().tags.values()
+    world.want(VMS[:1], policy=SHARING)
+    world.run()
+    assert world.store.snapshot().tags == {(held.scope, held.vlan): held}
+    assert {vm: world.groups()[vm] for vm in VMS[1:]} == dict.fromkeys(VMS[1:], "before")
+
+    world.want((), policy=SHARING)
+    world.now = 2000.0
+    world.run()
+
+    assert world.store.snapshot().tags[held.scope, held.vlan].released == 2000
+    world.want(VMS, policy=SHARING)
+    world.run()
+    assert world.store.snapshot().tags == {(held.scope, held.vlan): held}
+
+
+def test_what_neighbours_on_a_shared_tag_say_is_counted_at_their_cards(world):
+    readings = Readings()
+    world.want(VMS, policy=SHARING)
+    world.run()
+    cards = {card.vm: card.id for card in world.estate.estate().cards.values() if card.vm in VMS}
+    attachments = list(world.store.snapshot().attachments.values())
+    totals = []
+
+    # Restarted between the second and the third; plugged anew before the fourth; moved before the last.
+    for number, host in ((1000, "esx1"), (1500, "esx1"), (1700, "esx1"), (100, "esx1"), (150, "esx2")):
+        world.estate.counted[cards["vm0"]] = sent(number)
+        listed = [replace(a, host=host) if a.port == "vm0" else a for a in attachments]
+        counting(world, readings).take(listed, cards, {"vm0": cards["vm0"]})
+        totals.append(readings.cards["vm0"].counted.tx_bytes)
+
+    assert totals == [1000, 1500, 1700, 1800, 50]
+    assert readings.vnics == {}
+    assert set(readings.cards) == {"vm0"}, "the others were not seen where they belong"
+    counting(world, readings).take([replace(a, shared=False) for a in attachments], cards, {})
+    assert readings.cards == {}
 
 
 def chassis_of(world, vm):
