@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import (
     Card,
     CardId,
@@ -27,12 +24,11 @@ from anyvisor.model.estate import (
     MakeSwitch,
     Plugin,
 )
-from anyvisor.model.host import Host
 from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
-from anyvisor.model.names import HostName, Mac, NetworkName, PortName, SwitchName
+from anyvisor.model.names import HostName, NetworkName, PortName, SwitchName
 from anyvisor.model.state import Tag
 from anyvisor.planner.admission import MTU_TOO_SMALL, Held
-from anyvisor.planner.appliances import ApplianceWish, Keeping, appliance_steps, trunkless
+from anyvisor.planner.appliances import Keeping, appliance_steps, trunkless
 from anyvisor.planner.facts import vds
 from anyvisor.planner.inner import (
     InnerPlace,
@@ -54,58 +50,13 @@ from anyvisor.planner.proposal import (
 )
 from anyvisor.planner.trunks import inner_version
 from anyvisor.planner.unused import unused_switches
+from anyvisor.planner.wanted import Wanted
+from anyvisor.planner.whereabouts import cards_by_port
 
 TRUNK = "trunk"
 _NOT_SHOWN = "the manager does not show this host; what is plugged there stays as it is"
 INNER_MTU = 9000
 """In bytes; what every inner switch is made with, and brought back to. The most that a distributed switch takes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What the hosts of one manager should look like. `ready` are the ports whose far side is laid."""
-
-    owner: str
-    hosts: Mapping[HostName, Host]
-    schemes: Mapping[HostName, Scheme]
-    attachments: Mapping[PortName, Attachment]
-    vms: Mapping[PortName, str | None]
-    """The VM that the site names per port, where two cards have one MAC."""
-    ready: frozenset[PortName]
-    appliances: Mapping[str, ApplianceWish] = field(default_factory=dict)
-    """By `appliance_key`; none where the operator makes them."""
-    held: Mapping[PortName, Held] = field(default_factory=dict)
-    """Ports whose vNIC is not plugged in anew, with why; one that is in a group of ours already may be moved."""
-    out: frozenset[str] = frozenset()
-    """Appliances that do not serve: one that comes back stays fenced until it does."""
-    elsewhere: frozenset[str] = frozenset()
-    """Keys of groups of attachments on hosts that the manager does not show now: nobody touches those."""
-    missing: tuple[HostName, ...] = ()
-    """Hosts of the site that should be the manager's, and that it does not show."""
-
-
-class Sought(NamedTuple):
-    """A port, and the MAC that its vNIC is found by."""
-
-    port: PortName
-    mac: Mac
-
-
-def cards_by_port(
-    attachments: Iterable[Attachment | Sought], vms: Mapping[PortName, str | None], estate: Estate
-) -> dict[PortName, Card]:
-    """The card of each port, by its MAC; of several with one MAC, that of the VM which the site names."""
-    by_mac: defaultdict[str, list[Card]] = defaultdict(list)
-    for card in estate.cards.values():
-        by_mac[card.mac].append(card)
-    found: dict[PortName, Card] = {}
-    for attachment in attachments:
-        held = by_mac.get(attachment.mac, [])
-        named = [card for card in held if card.vm == vms.get(attachment.port)]
-        choice = named if len(held) > 1 else held
-        if len(choice) == 1:
-            found[attachment.port] = choice[0]
-    return found
 
 
 def estate_plan(wanted: Wanted, estate: Estate) -> EstatePlan:

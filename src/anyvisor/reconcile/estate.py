@@ -8,8 +8,7 @@ last one may concern, and every minute everything (`Standing`). The appliances' 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Mapping
 
 from anyvisor.contracts.estate import EstateDriver
 from anyvisor.contracts.store import Decision, HostReport, Store
@@ -18,25 +17,21 @@ from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
 from anyvisor.model.estate import CardId, Estate, EstateStep, Health, describe
 from anyvisor.model.host import Host
-from anyvisor.model.kinds import AttachmentKind, Fallback, Hypervisor, Scheme
+from anyvisor.model.kinds import Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
-from anyvisor.model.state import HostState, Placement, Plugged, State, Tag
-from anyvisor.planner.admission import Held, held_back
+from anyvisor.model.state import HostState, Plugged, State, Tag
+from anyvisor.planner.admission import Held
 from anyvisor.planner.allocate import network_of, release
-from anyvisor.planner.appliances import ApplianceWish, appliance_key
+from anyvisor.planner.appliances import ApplianceWish
 from anyvisor.planner.capacity import alarms
-from anyvisor.planner.estate import (
-    Sought,
-    Wanted,
-    cards_by_port,
-    released,
-)
+from anyvisor.planner.estate import released
 from anyvisor.planner.facts import traits
-from anyvisor.planner.fleet import ETHERNET_MTU
-from anyvisor.planner.found import in_use, news
-from anyvisor.planner.inner import inner_place, port_key, shared_key, tag_holder
+from anyvisor.planner.found import news
+from anyvisor.planner.inner import inner_place, tag_holder
 from anyvisor.planner.moves import placed
 from anyvisor.planner.proposal import EstatePlan
+from anyvisor.planner.wanted import Wanted, Wishes, wanted_of
+from anyvisor.planner.whereabouts import moved
 from anyvisor.reconcile import findings
 from anyvisor.reconcile.fullness import Fullness
 from anyvisor.reconcile.looked import Looked
@@ -53,9 +48,6 @@ _WITHOUT_AGENT = frozenset({Scheme.SEPARATION, Scheme.VENDOR})
 
 AFRESH_SECONDS = 60.0
 """How often everything is looked at, whatever seems to have changed."""
-
-Wishes: TypeAlias = Callable[[State, Iterable[HostName]], Mapping[str, ApplianceWish]]
-"""How the appliances of these hosts are made, by `appliance_key`; none where the operator makes them."""
 
 
 class EstateReconciler:
@@ -297,114 +289,9 @@ class EstateReconciler:
         say(self._store, self._manager, *driven, *self._uncounted, *self._rights.said)
 
 
-def moved(state: State, estate: Estate) -> dict[PortName, Placement]:
-    """Where the VMs of ports run, as far as that is news."""
-    attached = (
-        Sought(a.port, a.mac)
-        for a in state.attachments.values()
-        if a.host in estate.hosts or a.kind.is_trunked
-    )
-    nowhere = (
-        Sought(name, state.ports[name].mac)
-        for name, port in state.site.ports.items()
-        if port.host is None and name not in state.attachments and name in state.ports
-    )
-    cards = cards_by_port(
-        (*attached, *nowhere),
-        {name: port.vm for name, port in state.site.ports.items()},
-        estate,
-    )
-    seen = {port: Placement(host=card.host, moving_to=card.moving_to) for port, card in cards.items()}
-    return {
-        port: place
-        for port, place in seen.items()
-        if state.placements.get(port) != place and place.host in state.site.hosts
-    }
-
-
-def wanted_of(state: State, estate: Estate, wishes: Wishes) -> Wanted:
-    """What was decided for the hosts of that estate."""
-    hosts = {
-        name: host
-        for name, host in state.site.hosts.items()
-        if name in estate.hosts and host.hypervisor is not Hypervisor.KVM
-    }
-    schemes = {
-        name: known.scheme
-        for name, known in state.hosts.items()
-        if name in hosts and known.scheme is not None
-    }
-    attachments = {port: a for port, a in state.attachments.items() if a.host in hosts}
-    busy = {a.host for a in attachments.values()} | {a.staged for a in attachments.values() if a.staged}
-    used = in_use(state.site, hosts, busy)
-    schemes = {name: scheme for name, scheme in schemes.items() if name in used}
-    ready = frozenset(port for port, a in attachments.items() if _way_is_laid(state, port, a.kind))
-    served = [name for name, scheme in schemes.items() if scheme is Scheme.APPLIANCE]
-    return Wanted(
-        owner=state.owner,
-        hosts=hosts,
-        schemes=schemes,
-        attachments=attachments,
-        vms={port: state.site.ports[port].vm for port in attachments if port in state.site.ports},
-        ready=ready,
-        held=dict(_held(state, attachments.values())),
-        appliances=wishes(state, served),
-        out=_fenced(state, served, attachments.values()),
-        elsewhere=frozenset(
-            key
-            for port, a in state.attachments.items()
-            if a.host not in estate.hosts
-            for key in (port_key(port), shared_key(a.network) if a.shared else f"network/{a.network}")
-        ),
-        missing=tuple(
-            name
-            for name, host in sorted(state.site.hosts.items())
-            if host.hypervisor is Hypervisor.ESXI and name not in estate.hosts
-        ),
-    )
-
-
 def _no_wishes(_: State, __: Iterable[HostName]) -> Mapping[str, ApplianceWish]:
     """Of single vNICs nobody asks how appliances are made."""
     return {}
-
-
-def _fenced(state: State, served: Iterable[HostName], attachments: Iterable[Attachment]) -> frozenset[str]:
-    """The appliances that may not come back before their time: somebody else may have taken what they served.
-
-    Where all networks fail closed nobody has, and the sooner they come back the better.
-    """
-    networks = state.site.networks
-    shared = {
-        a.host
-        for a in attachments
-        if a.network in networks and networks[a.network].fallback is not Fallback.CLOSED
-    }
-    return frozenset(
-        appliance_key(host, number) for host in served if host in shared for number in state.hosts[host].out
-    )
-
-
-def _way_is_laid(state: State, port: PortName, kind: AttachmentKind) -> bool:
-    """Behind an appliance the card follows its patch pair; until ovn-controller has flows for that nothing passes."""
-    if kind is not AttachmentKind.VLAN_ACCESS:
-        return True
-    return state.plugged.get(port, Plugged()).device is not None
-
-
-def _held(state: State, attachments: Iterable[Attachment]) -> Iterator[tuple[PortName, Held]]:
-    """Vnics that no way through is known for; only on hosts that say something is wrong."""
-    ailing = {name: known for name, known in state.hosts.items() if any(not c.true for c in known.conditions)}
-    for attachment in attachments:
-        network = state.site.networks.get(attachment.network)
-        if (
-            attachment.kind is AttachmentKind.VLAN_ACCESS
-            and attachment.host in ailing
-            and network is not None
-        ):
-            held = held_back(ailing[attachment.host], network, state.underlay_mtu or ETHERNET_MTU)
-            if held is not None:
-                yield attachment.port, held
 
 
 def _text(card: CardId) -> str:

@@ -14,9 +14,10 @@ from anyvisor.planner.decide import Decided, Decider
 from anyvisor.planner.estate import estate_plan
 from anyvisor.planner.fleet import Fleet
 from anyvisor.planner.proposal import EstatePlan
+from anyvisor.planner.wanted import Wishes, wanted_of
+from anyvisor.planner.whereabouts import moved
 from anyvisor.reconcile.engine import compiled, every_key
 from anyvisor.reconcile.entity import wish_of
-from anyvisor.reconcile.estate import Wishes, moved, wanted_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,11 +19,12 @@ from anyvisor.model.parts import changed_keys
 from anyvisor.model.state import HostState, State, Tag
 from anyvisor.planner.allocate import network_holder
 from anyvisor.planner.census import Census, TagKey
-from anyvisor.planner.estate import Wanted, at_rest, framed, groups_by_port, proposed, trunks
+from anyvisor.planner.estate import at_rest, framed, groups_by_port, proposed, trunks
 from anyvisor.planner.inner import holder_key, port_key, shared_key
 from anyvisor.planner.neighbours import Around, Kind, Neighbours
 from anyvisor.planner.proposal import EstatePlan, Frame, Place, Proposal, assembled, place_of
 from anyvisor.planner.underlay import TRUNK, UNDERLAY
+from anyvisor.planner.wanted import Wanted
 
 K = TypeVar("K")
 V = TypeVar("V")

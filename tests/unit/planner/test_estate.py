@@ -24,8 +24,10 @@ from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme, SwitchKind
 from anyvisor.model.state import Tag
 from anyvisor.planner.admission import Held
 from anyvisor.planner.appliances import ApplianceWish
-from anyvisor.planner.estate import Wanted, cards_by_port, estate_plan, released
+from anyvisor.planner.estate import estate_plan, released
 from anyvisor.planner.inner import group_name, inner_place, port_key, shared_group_name
+from anyvisor.planner.wanted import Wanted
+from anyvisor.planner.whereabouts import cards_by_port
 from anyvisor.testing.estate import FakeEstate
 
 OWNER = "0f0f0f0f-1111"

@@ -12,11 +12,12 @@ from anyvisor.model.host import Host, NativeSwitch
 from anyvisor.model.kinds import Hypervisor, Scheme, SwitchKind
 from anyvisor.model.site import Site
 from anyvisor.model.state import State
-from anyvisor.planner.estate import Wanted, estate_plan
+from anyvisor.planner.estate import estate_plan
 from anyvisor.planner.facts import vds
 from anyvisor.planner.inner import inner_place
 from anyvisor.planner.paper import plan
 from anyvisor.planner.trunks import inner_version
+from anyvisor.planner.wanted import Wanted
 from anyvisor.testing.estate import FakeEstate
 
 OWNER = "0f0f0f0f-1111"

@@ -41,7 +41,8 @@ from anyvisor.planner.inner import (
     trunk_name,
 )
 from anyvisor.planner.underlay import TRUNK
-from anyvisor.reconcile.estate import moved, wanted_of
+from anyvisor.planner.wanted import wanted_of
+from anyvisor.planner.whereabouts import moved
 from anyvisor.reconcile.standing import Standing
 
 OWNER = "0f0f0f0f-1111"

@@ -5,8 +5,9 @@ from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import Health
 from anyvisor.model.kinds import AttachmentKind, Scheme
 from anyvisor.planner.appliances import ApplianceWish
-from anyvisor.planner.estate import Wanted, estate_plan
+from anyvisor.planner.estate import estate_plan
 from anyvisor.planner.inner import inner_place
+from anyvisor.planner.wanted import Wanted
 
 ROUNDS = 6
 
