@@ -377,7 +377,6 @@ class EstateContract:
     def test_counters_leave_out_what_is_not_there(self, driver: EstateDriver, sample: EstateSample) -> None:
         plug = Plugin(card=sample.card, switch=INNER, group="av-one")
         driver.apply([self.switch(sample), self.group("av-one", 101), plug])
-
         assert set(driver.counters([sample.card, NOWHERE])) == {sample.card}
         assert driver.counters([]) == {}
 

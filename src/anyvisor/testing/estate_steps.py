@@ -176,7 +176,7 @@ class FakeSteps:
         if card.card not in before or not self._ours(held):
             before[card.card] = held.backing
         connected = held.connected or held.homeless
-        world.set_card(replace(held, backing=placed, connected=connected, homeless=False, taken=True))
+        world.set_card(replace(held, backing=placed, connected=connected, homeless=False))
         return {held.host}
 
     def _ours(self, card: Card) -> bool:
@@ -199,7 +199,7 @@ class FakeSteps:
         del before[card.card]
         placed = world.placed(replace(place, port=None), held.host)
         connected = held.connected or held.homeless
-        world.set_card(replace(held, backing=placed, connected=connected, homeless=False, taken=False))
+        world.set_card(replace(held, backing=placed, connected=connected, homeless=False))
         return {held.host}
 
     def _deploy(self, step: Deploy) -> set[HostName]:

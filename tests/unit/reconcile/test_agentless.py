@@ -88,7 +88,7 @@ class Readings:
     def read(self):
         return Telemetry(vnics=dict(self.held))
 
-    def write(self, vnics, stations):
+    def write(self, vnics, stations, cards=()):
         self.held |= {reading.port: reading for reading in vnics}
 
 

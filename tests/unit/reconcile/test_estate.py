@@ -208,7 +208,7 @@ def test_where_the_switch_stays_cards_go_to_the_networks_vlan_and_no_agent_is_ne
 def test_a_vnic_whose_port_goes_leaves_its_networks_group_and_an_operators_own_stays_there(scheme):
     world = World(scheme)
     world.run()
-    group = network_group_name(world.store.snapshot().owner, "web")
+    group = network_group_name(world.store.snapshot().owner, "web", "dvs1")
     world.estate.add_vm("his", "esx1", ("dvs1", group))
 
     world.want(VMS[1:])

@@ -354,7 +354,7 @@ def test_of_more_hosts_than_the_budget_allows_the_others_are_held_back_and_said(
     owner = world.store.snapshot().owner
     groups = world.groups()
     for vm, host in world.places.items():
-        fallen = network_group_name(owner, "web")
+        fallen = network_group_name(owner, "web", "dvs1")
         assert groups[vm] == (fallen if host == "esx1" else group_name(owner, vm))
 
 

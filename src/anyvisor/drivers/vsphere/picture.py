@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from anyvisor.drivers.vsphere import cards, groups, hosts, shown, store
 from anyvisor.drivers.vsphere.index import Index
+from anyvisor.drivers.vsphere.keeping import put, share
 from anyvisor.drivers.vsphere.pinned import ClusterPins, cluster_pins, pin_names
 from anyvisor.drivers.vsphere.records import (
     CardRecord,
@@ -31,8 +32,6 @@ from anyvisor.model.names import HostName, SwitchName
 from anyvisor.model.parts import Part
 
 GroupId: TypeAlias = tuple[SwitchName, str]
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class Picture:
@@ -103,7 +102,7 @@ class Picture:
 
     def _pinning(self, key: str, values: Mapping[str, Any] | None) -> None:
         clustered = values is not None and values.get(store.CLUSTERED)
-        _put(self._pins, key, cluster_pins(values.get(store.CONFIG)) if values and clustered else None)
+        put(self._pins, key, cluster_pins(values.get(store.CONFIG)) if values and clustered else None)
         self._unpinnable.discard(key)
         self._stale_hosts |= self._members(key)
 
@@ -129,7 +128,7 @@ class Picture:
         ]
 
     def _host(self, key: str, record: HostRecord | None) -> None:
-        old = _put(self.hosts, key, record)
+        old = put(self.hosts, key, record)
         if old == record:
             return
         if record is None:
@@ -141,7 +140,7 @@ class Picture:
             self._stale_vms |= self.index.on_host[key]
 
     def _vm(self, key: str, record: VmRecord | None) -> None:
-        old = _put(self.vms, key, record)
+        old = put(self.vms, key, record)
         if old == record:
             return
         self.index.move(key, old, record)
@@ -149,7 +148,7 @@ class Picture:
         self._stale_hosts |= {vm.host for vm in (old, record) if vm is not None}
 
     def _switch(self, key: str, record: SwitchRecord | None) -> None:
-        old = _put(self.switches, key, record)
+        old = put(self.switches, key, record)
         if old == record:
             return
         self._stale_switches = True
@@ -164,7 +163,7 @@ class Picture:
                 self._stale_vms |= self.index.in_group[group]
 
     def _group(self, key: str, record: GroupRecord | None) -> None:
-        old = _put(self.groups, key, record)
+        old = put(self.groups, key, record)
         if old == record:
             return
         self.index.enter_group(key, old, record)
@@ -174,7 +173,7 @@ class Picture:
             self._stale_hosts |= self.hosts.keys()
 
     def _task(self, key: str, record: TaskRecord | None) -> None:
-        if _put(self.tasks, key, record) == record:
+        if put(self.tasks, key, record) == record:
             return
         if record is None or not record.running:
             self.destinations.pop(key, None)
@@ -190,7 +189,7 @@ class Picture:
         for key in self._stale_groups:
             self._show_groups(key)
         for key in self._stale_hosts:
-            _put(self._shown_hosts, key, self._host_from(key))
+            put(self._shown_hosts, key, self._host_from(key))
         for key in self._stale_vms:
             self._show_cards(key)
         before = self._estate
@@ -219,7 +218,7 @@ class Picture:
 
     def _show_groups(self, key: str) -> None:
         old, new = self._shown_groups.get(key, ()), self._groups_from(key) or ()
-        _put(self._shown_groups, key, new or None)
+        put(self._shown_groups, key, new or None)
         for group in old:
             self._claims[group.identity].pop(key, None)
         for group in new:
@@ -228,7 +227,7 @@ class Picture:
             claims = self._claims[identity]
             if not claims:
                 del self._claims[identity]
-            _share(self._groups, identity, next(reversed(claims.values()), None))
+            share(self._groups, identity, next(reversed(claims.values()), None))
 
     def in_cluster(self, host: HostRecord) -> bool:
         """Whether the host is in a cluster, not alone."""
@@ -246,9 +245,9 @@ class Picture:
         fresh = {card.id: card for card in new}
         for card in old:
             if card.id not in fresh:
-                _share(self._cards, card.id, None)
+                share(self._cards, card.id, None)
         for card in new:
-            _share(self._cards, card.id, card)
+            share(self._cards, card.id, card)
 
     def _groups_from(self, key: str) -> tuple[Group, ...] | None:
         host, record = self.hosts.get(key), self.groups.get(key)
@@ -391,23 +390,6 @@ class Picture:
             if own is not None and own.vlan == hosts.TRUNK_VLAN and shown.is_own_group(self.owner, own.name):
                 return card
         return None
-
-
-def _put(held: dict[K, V], key: K, value: V | None) -> V | None:
-    """Set or remove; what was there before."""
-    old = held.pop(key, None)
-    if value is not None:
-        held[key] = value
-    return old
-
-
-def _share(held: Part[K, V], key: K, value: V | None) -> None:
-    """Put or remove; what is the same already stays the same object, so that nobody takes it for a change."""
-    if value is None:
-        if key in held:
-            held.remove(key)
-    elif held.get(key) != value:
-        held.put(key, value)
 
 
 def _seen_by_vms(host: HostRecord) -> tuple[object, ...]:
