@@ -16,6 +16,7 @@ from anyvisor.testing.nsx.samples import egress, group, ingress, mac, network, p
 RED = "/infra/segments/anyvisor-0123abcd-red"
 WEB = f"{DOMAIN}/groups/anyvisor-0123abcd-web"
 POLICY = f"{DOMAIN}/security-policies/anyvisor-0123abcd-web"
+ADMISSION = f"{DOMAIN}/security-policies/anyvisor-0123abcd-admission_guard"
 NOTHING = EntityWish()
 
 
@@ -133,7 +134,10 @@ def test_a_segment_stays_until_its_last_vnic_is_out_and_nothing_waits_for_it(nsx
 
     with pytest.raises(RetryableError, match="still plugged into"):
         driver.apply(driver.plan(NOTHING))
-    assert [each for each in nsx.intent.objects if "/transport-zones/" not in each] == [RED, path]
+    assert [each for each in nsx.intent.objects if each.startswith("/infra/segments/")] == [RED, path]
+    # Who is still on it is cut off, not let loose.
+    assert POLICY not in nsx.intent.objects
+    assert ADMISSION in nsx.intent.objects
     assert not tags(nsx, path)
 
     nsx.unplug(path)
@@ -186,14 +190,17 @@ def test_what_an_administrator_added_to_a_segment_of_ours_stays(nsx, converge):
 @pytest.mark.parametrize("identity", ["anyvisor-0123abcd-red", "other"])
 def test_a_segment_of_somebody_else_with_our_id_or_name_is_refused(nsx, driver, identity):
     body = {"resource_type": "Segment", "vlan_ids": ["9"], "transport_zone_path": f"{ZONES}/vlans"}
-    nsx.intent.put(f"/infra/segments/{identity}", {**body, "display_name": "anyvisor-0123abcd-red"})
+    nsx.intent.put(f"/infra/segments/{identity}", {**body, "display_name": "av-0123abcd+red"})
     before = dict(nsx.intent.objects)
     plan = driver.plan(wish([network("red")]))
     driver.apply(plan)
 
     assert refusals(plan) == [("network/red", "ForeignObject")]
-    assert plan.changes == ()
-    assert nsx.intent.objects == before
+    assert {change.key.kind for change in plan.changes} == {"policy"}
+    assert before.items() <= nsx.intent.objects.items()
+    assert [path for path in nsx.intent.objects if path.startswith("/infra/segments/")] == [
+        f"/infra/segments/{identity}"
+    ]
 
 
 def test_rules_are_not_tied_to_a_group_of_somebody_else(nsx, driver):
@@ -354,8 +361,8 @@ def test_the_number_of_requests_does_not_grow_with_the_ports(nsx, driver, conver
         driver.apply(driver.plan(wanted))
         counts.append(len(nsx.requests))
 
-    # Three lists and the vNICs, the ports of one segment, the rules of two policies, one PATCH.
-    assert counts == [8, 8]
+    # Three lists and the vNICs, the ports of one segment, the rules of three policies, one PATCH.
+    assert counts == [9, 9]
 
 
 def test_one_patch_brings_all_or_nothing(nsx, driver, converge):
