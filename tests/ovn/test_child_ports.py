@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from anyvisor.drivers.ovn.controller import OvnController
-from anyvisor.drivers.ovn.trunk import trunk_name
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.logical import LogicalNetwork, LogicalPort, LogicalTrunk
 from anyvisor.model.network import Subnet
 from anyvisor.planner.moves import Binding
+from anyvisor.planner.seats import trunk_port
 from anyvisor.testing.daemons import wait_until
 from anyvisor.testing.sandbox import OvnSandbox
 
@@ -74,7 +74,7 @@ def test_children_are_bound_where_their_trunk_is_and_move_with_parent_tag_and_ch
     sandbox, controller
 ):
     for host in ("esx1", "esx2"):
-        sandbox.add_chassis(host).plug(trunk_name(host), f"trunk-{host}")
+        sandbox.add_chassis(host).plug(trunk_port(host), f"trunk-{host}")
     put(controller, WEB, *TRUNKS, child(1), child(2))
     controller.follow(["vm1", "vm2"])
 
@@ -88,7 +88,7 @@ def test_children_are_bound_where_their_trunk_is_and_move_with_parent_tag_and_ch
 
 def test_frames_of_a_tag_go_to_its_child_and_a_trunk_takes_nothing_untagged_in(sandbox, controller):
     host = sandbox.add_chassis("esx1")
-    host.plug(trunk_name("esx1"), "trunk0")
+    host.plug(trunk_port("esx1"), "trunk0")
     put(controller, WEB, TRUNKS[0], child(1), child(2))
     controller.follow(["vm1"])
     bound(controller, vm1="esx1")

@@ -45,7 +45,9 @@ def appliance(context: click.Context, site_file: Path, host: str, number: int, *
     if metadata:
         click.echo(appliance_metadata(owner, named.name, number, vm_name(named, number)), nl=False)
     else:
-        click.echo(appliance_user_data(named, site.policy.appliance, number, owner=owner), nl=False)
+        southbound = site.controller.for_chassis if site.controller is not None else ""
+        text = appliance_user_data(named, site.policy.appliance, number, owner=owner, southbound=southbound)
+        click.echo(text, nl=False)
 
 
 def _owner(context: click.Context) -> str:

@@ -136,7 +136,7 @@ def _trust_lines(plan: Plan, site: Site) -> Iterator[str]:
     if made is None or not any(host.scheme is Scheme.APPLIANCE for host in plan.hosts):
         return
     controller = site.controller
-    southbound = controller.southbound_for_chassis or controller.southbound if controller is not None else ""
+    southbound = controller.for_chassis if controller is not None else ""
     named = {"policy.appliance.database": made.database, "the southbound database": southbound}
     plain = [name for name, remotes in named.items() if "tcp:" in remotes]
     if plain:

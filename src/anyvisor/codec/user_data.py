@@ -17,9 +17,11 @@ from typing import Any
 import yaml
 
 from anyvisor import __version__
+from anyvisor.codec import agentless
 from anyvisor.codec.appliance_network import BRIDGE, CARDS, TRUNK, TUNNEL, card_macs, network
 from anyvisor.model.host import Host
 from anyvisor.model.policy import AppliancePolicy
+from anyvisor.planner.facts import traits
 from anyvisor.planner.seats import chassis_name
 
 PACKAGES = (
@@ -44,16 +46,21 @@ SYSTEM_ID_FILE = "/etc/openvswitch/system-id.conf"
 _HOSTS_OWN = "/etc/netplan/50-cloud-init.yaml"
 
 
-def appliance_user_data(host: Host, policy: AppliancePolicy, number: int = 1, *, owner: str = "") -> str:
+def appliance_user_data(
+    host: Host, policy: AppliancePolicy, number: int = 1, *, owner: str = "", southbound: str = ""
+) -> str:
     """The document for an appliance of `host`. The same input gives the same text. `owner` is the installation's
-    identity: together with host and number it says which MACs the cards have.
+    identity: together with host and number it says which MACs the cards have. An appliance without agent is told
+    `southbound`, OVN's southbound database as it reaches it; an agent finds it in the Anyvisor database.
     """
     address = tunnel_address(host, number)
+    alone = traits.agentless(host)
+    secured = "ssl:" in southbound if alone else policy.is_secured
     document = {
         "hostname": vm_name(host, number),
         "package_update": True,
         "packages": list(PACKAGES),
-        "write_files": list(_files(host, policy, number, owner, address)),
+        "write_files": list(_files(host, policy, number, owner, address, secured=secured)),
         "runcmd": [
             # What the image made up for cards that it knew nothing of would name them a second time.
             ["rm", "-f", _HOSTS_OWN],
@@ -61,7 +68,14 @@ def appliance_user_data(host: Host, policy: AppliancePolicy, number: int = 1, *,
             ["systemctl", "enable", "--now", "openvswitch-switch"],
             ["netplan", "apply"],
             ["systemctl", "enable", "--now", "ovn-host"],
-            ["systemctl", "enable", "--now", "--no-block", "anyvisor-agent"],
+            *(
+                [
+                    *([[f"/usr/local/sbin/{SETUP}"]] if secured else []),
+                    *agentless.commands(host, policy, number, address, southbound, f"{FOLDER}/tls"),
+                ]
+                if alone
+                else [["systemctl", "enable", "--now", "--no-block", "anyvisor-agent"]]
+            ),
         ],
     }
     text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=110)
@@ -100,16 +114,20 @@ def _remarks(host: Host, number: int, policy: AppliancePolicy, owner: str) -> li
 
 
 def _files(
-    host: Host, policy: AppliancePolicy, number: int, owner: str, address: str | None
+    host: Host, policy: AppliancePolicy, number: int, owner: str, address: str | None, *, secured: bool
 ) -> list[dict[str, Any]]:
     layout = yaml.safe_dump(network(owner, host, policy, number, address), sort_keys=False)
-    found = [
+    alone = traits.agentless(host)
+    agent = [
         _file(AGENT_FILE, _agent(host, policy, number, address)),
-        _file(SETUP_FILE, _setup(host, policy, number)),
+        _file(f"/etc/systemd/system/{UNIT}", _shipped(UNIT), "0644"),
+    ]
+    found = [
+        *([] if alone else agent),
+        _file(SETUP_FILE, _setup(host, policy, number, secured=secured)),
         _file(NETWORK_FILE, layout),
         # Open vSwitch would make up a name of its own at each start, and ovn-controller go by it until the agent is up.
         _file(SYSTEM_ID_FILE, f"{chassis_name(host.name, number)}\n", "0644"),
-        _file(f"/etc/systemd/system/{UNIT}", _shipped(UNIT), "0644"),
         _file(f"/usr/local/sbin/{SETUP}", _shipped(SETUP), "0755"),
     ]
     return found + ([_file(CA_FILE, policy.ca, "0644")] if policy.ca else [])
@@ -145,10 +163,10 @@ def _agent(host: Host, policy: AppliancePolicy, number: int, address: str | None
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items() if value)
 
 
-def _setup(host: Host, policy: AppliancePolicy, number: int) -> str:
+def _setup(host: Host, policy: AppliancePolicy, number: int, *, secured: bool) -> str:
     values = {
-        "package": policy.agent_package or AGENT_PACKAGE,
+        "package": "" if traits.agentless(host) else policy.agent_package or AGENT_PACKAGE,
         "name": chassis_name(host.name, number),
-        "tls": "yes" if policy.is_secured else "no",
+        "tls": "yes" if secured else "no",
     }
     return "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items())

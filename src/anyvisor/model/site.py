@@ -24,6 +24,11 @@ class Controller:
     southbound_for_chassis: str = ""
     """The southbound remote as a chassis reaches it; empty: the same as `southbound`."""
 
+    @property
+    def for_chassis(self) -> str:
+        """The southbound remote that a chassis is given."""
+        return self.southbound_for_chassis or self.southbound
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manager:

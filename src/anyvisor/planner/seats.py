@@ -35,6 +35,13 @@ def chassis_host(chassis: HostName) -> HostName:
     return HostName(chassis.partition(_MARK)[0])
 
 
+def trunk_port(chassis: HostName) -> str:
+    """What the trunk card of an appliance without agent is called in OVN (its ``iface-id``): the parent of child ports.
+    No port of a site has a colon in its name.
+    """
+    return f"{chassis}:trunk"
+
+
 def serving(
     holder: str, host: HostName, all_numbers: Collection[int], out: Collection[int], fallback: Fallback
 ) -> int | None:

@@ -90,7 +90,7 @@ class Integration:
     def desired(self, state: State, host: Host, bridges: tuple[ProviderBridge, ...] | None = None) -> Chassis:
         """The chassis that the site wants this host to be."""
         controller = state.site.controller
-        remote = controller.southbound_for_chassis or controller.southbound if controller is not None else ""
+        remote = controller.for_chassis if controller is not None else ""
         if not remote:
             raise TerminalError(
                 "the site names no southbound database", hint="set controller.southbound in the site file"

@@ -9,10 +9,10 @@ from anyvisor.drivers.ovn.group import FILTERED, FILTERED_EGRESS, group_ref
 from anyvisor.drivers.ovn.network import dhcp_ref, ha_group_ref, switch_ref
 from anyvisor.drivers.ovn.router import translation_row
 from anyvisor.drivers.ovn.row import SWITCH_PORT, Child, Ref, RowSpec, Value
-from anyvisor.drivers.ovn.trunk import trunk_name
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.logical import LogicalPort, Translation
 from anyvisor.model.names import ObjectKey
+from anyvisor.planner.seats import trunk_port
 
 
 def port_ref(key: ObjectKey) -> Ref:
@@ -43,7 +43,7 @@ def rows(port: LogicalPort) -> Iterator[RowSpec]:
     elif port.chassis:
         if port.kind is AttachmentKind.CHILD and port.tag is not None:
             # northd puts its own answer into `tag`: only `tag_request` is ours to write.
-            columns |= {"parent_name": (trunk_name(port.chassis[0]),), "tag_request": (port.tag,)}
+            columns |= {"parent_name": (trunk_port(port.chassis[0]),), "tag_request": (port.tag,)}
         columns["options"] = {"requested-chassis": ",".join(port.chassis)}
     groups: tuple[Ref, ...] = ()
     if port.groups:

@@ -11,18 +11,13 @@ from collections.abc import Iterator
 
 from anyvisor.drivers.ovn.row import SWITCH, SWITCH_PORT, Child, Ref, RowSpec
 from anyvisor.model.logical import LogicalTrunk
-from anyvisor.model.names import HostName
-
-
-def trunk_name(chassis: HostName) -> str:
-    """The ``iface-id`` of an appliance's trunk card. ``:`` cannot stand in a port name of the site."""
-    return f"{chassis}:trunk"
+from anyvisor.planner.seats import trunk_port
 
 
 def rows(trunk: LogicalTrunk) -> Iterator[RowSpec]:
     """A switch and a port per appliance."""
     for chassis in trunk.chassis:
-        name = trunk_name(chassis)
+        name = trunk_port(chassis)
         here = Ref(SWITCH, trunk.key, chassis)
         yield RowSpec(ref=here, columns={"name": name}, unique=name)
         yield RowSpec(

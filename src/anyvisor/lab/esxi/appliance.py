@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -169,7 +170,7 @@ class Machines:
         mtu = self._underlay.mtu
         namespace.batch([f"link set {card} up mtu {mtu}" for card in cards], inside=inside)
         bridge = _setting(one.wish, "appliance_bridge") or "br-ex"
-        uplink = _setting(one.wish, "appliance_uplink") or "eth0"
+        uplink = _setting(one.wish, "appliance_uplink") or one.wish.bridged.get(bridge, "eth0")
         if uplink in cards:
             hardware = one.wish.hardware.get(bridge)
             steps = (
@@ -200,8 +201,15 @@ class Machines:
         controller = folder / "start-ovn-controller"
         daemon.start_by_script(self._place, part, controller, ["ovn-controller"], self._recorder)
         found = one.wish.agent
-        if found is None or not host.agent_is_there():
-            log.warning("%s: its user-data have no settings for an agent", part)
+        if found is None:
+            # What it is told at its first boot stands in the switch's own database, and so is told again.
+            steps = [shlex.split(line)[1:] for line in one.wish.commands if line.startswith("ovs-vsctl ")]
+            if steps:
+                switch.configure(self._place, part, self._programs, steps)
+            else:
+                log.warning("%s: its user-data have no settings for an agent", part)
+            return
+        if not host.agent_is_there():
             return
         (folder / "agent").mkdir(exist_ok=True)
         config = _on_disk(folder / DISK, found[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class Wish:
     """What cards with these MACs are called."""
     hardware: Mapping[str, str] = field(default_factory=dict)
     """The MACs that bridges of Open vSwitch are to have."""
+    bridged: Mapping[str, str] = field(default_factory=dict)
+    """The first card of each bridge."""
     commands: tuple[str, ...] = ()
 
     @property
@@ -77,10 +80,13 @@ def read(guestinfo: Mapping[str, str]) -> Wish:
     gateways: dict[str, str] = {}
     names: dict[str, str] = {}
     hardware: dict[str, str] = {}
+    bridged: dict[str, str] = {}
     for network in networks:
         for card, said in _ethernets(network):
             addresses[card] = tuple(str(address) for address in said.get("addresses") or ())
             gateways.update(_gateway(card, said))
+            if inside := said.get("interfaces"):
+                bridged[card] = str(inside[0])
             if "set-name" in said and (mac := (said.get("match") or {}).get("macaddress")):
                 names[str(mac).lower()] = card
             if hwaddr := ((said.get("openvswitch") or {}).get("other-config") or {}).get("hwaddr"):
@@ -91,8 +97,9 @@ def read(guestinfo: Mapping[str, str]) -> Wish:
         gateways=gateways,
         names=names,
         hardware=hardware,
+        bridged=bridged,
         commands=tuple(
-            " ".join(map(str, line)) if isinstance(line, list) else str(line)
+            shlex.join(map(str, line)) if isinstance(line, list) else str(line)
             for line in data.get("runcmd") or ()
         ),
     )
