@@ -11,7 +11,15 @@ from anyvisor.model.network import Network
 from anyvisor.model.port import Port
 from anyvisor.model.security import PortRange, Rule, SecurityGroup
 from anyvisor.model.site import Site
-from anyvisor.planner.escape import Station, escape_groups, escapes, escapes_of_port, stations, unenforced
+from anyvisor.planner.escape import (
+    Circle,
+    Station,
+    escape_groups,
+    escapes,
+    escapes_of_port,
+    stations,
+    unenforced,
+)
 
 NATIVE = {Scheme.SEPARATION, Scheme.VENDOR}
 BRIDGE = (NativeSwitch(name="br0", kind=SwitchKind.LINUX_BRIDGE, uplinks=("eth0",)),)
@@ -90,7 +98,7 @@ def test_every_rule_of_a_port_behind_a_native_switch_is_named_also_those_that_go
 def test_one_ports_pairs_are_found_without_looking_at_the_others():
     members = [Station("p1", "k1"), Station("p2", "k2"), Station("p3", "k1")]
 
-    pairs = list(escapes_of_port("web", members[1], members))
+    pairs = list(escapes_of_port(members[1], Circle("web", tuple(members))))
 
     assert [(pair.host, pair.source, pair.target) for pair in pairs] == [
         ("k2", "p2", "p1"),
