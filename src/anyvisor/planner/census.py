@@ -10,6 +10,7 @@ from typing import TypeAlias, TypeVar
 
 from anyvisor.model.names import HostName, NetworkName, PortName
 from anyvisor.model.state import State
+from anyvisor.planner.found import out_of_sight
 from anyvisor.planner.inner import port_key, shared_key
 
 K = TypeVar("K")
@@ -118,7 +119,7 @@ def _entry(state: State, name: PortName, shown: Collection[HostName]) -> _Entry:
         runs = place.host if place is not None else port.host
     if attachment is None:
         return _Entry(runs=runs)
-    here = attachment.host in shown
+    here = not out_of_sight(state.site, attachment.host, shown)
     network = attachment.network
     together = shared_key(network) if attachment.shared else network_key(network)
     abroad = () if here else (port_key(name), together)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from anyvisor.model.host import Fact, Host
+from anyvisor.model.kinds import Hypervisor
 from anyvisor.model.names import HostName
 from anyvisor.model.site import Site
 from anyvisor.model.state import State
@@ -93,6 +94,12 @@ def news(
         and _settled(host, stored.get(name)) is not stored.get(name)
     }
     return changed | dict.fromkeys(name for name in stored if name not in shown and name not in busy)
+
+
+def out_of_sight(site: Site, host: HostName, shown: Collection[HostName]) -> bool:
+    """Whether it may be a host of a manager that does not show it now. A KVM host is nobody's but its agent's."""
+    known = site.hosts.get(host)
+    return host not in shown and (known is None or known.hypervisor is not Hypervisor.KVM)
 
 
 def in_use(site: Site, hosts: Iterable[HostName], busy: Iterable[HostName]) -> frozenset[HostName]:

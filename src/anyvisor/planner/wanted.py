@@ -16,7 +16,7 @@ from anyvisor.model.state import Plugged, State
 from anyvisor.planner.admission import Held, held_back
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
 from anyvisor.planner.fleet import ETHERNET_MTU
-from anyvisor.planner.found import in_use
+from anyvisor.planner.found import in_use, out_of_sight
 from anyvisor.planner.inner import port_key, shared_key
 
 Wishes: TypeAlias = Callable[[State, Iterable[HostName]], Mapping[str, ApplianceWish]]
@@ -77,7 +77,7 @@ def wanted_of(state: State, estate: Estate, wishes: Wishes) -> Wanted:
         elsewhere=frozenset(
             key
             for port, a in state.attachments.items()
-            if a.host not in estate.hosts
+            if out_of_sight(state.site, a.host, estate.hosts)
             for key in (port_key(port), shared_key(a.network) if a.shared else f"network/{a.network}")
         ),
         missing=tuple(

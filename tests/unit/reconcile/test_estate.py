@@ -220,6 +220,26 @@ def test_a_vnic_whose_port_goes_leaves_its_networks_group_and_an_operators_own_s
     assert world.reconciler.reconcile().steps == ()
 
 
+def test_a_networks_group_goes_though_others_of_the_network_live_on_a_kvm_host():
+    world = World(Scheme.SEPARATION)
+    world.hosts["kvm1"] = Host(name="kvm1", hypervisor=Hypervisor.KVM)
+    world.want(VMS)
+    site = world.store.snapshot().site
+    far = Port(name="far", network="web", host="kvm1", mac="52:54:00:00:00:99")
+    world.store.write_site(replace(site, ports={**site.ports, "far": far}))
+    world.store.decide(Decision(schemes={"kvm1": Scheme.BASELINE}))
+    world.store.report(HostReport(host="kvm1", carried=Scheme.BASELINE))
+    world.run()
+    assert "far" in world.store.snapshot().attachments
+    assert len(world.estate.estate().groups) == 1
+
+    world.store.write_site(replace(site, ports={"far": far}))
+    world.run()
+
+    assert world.estate.estate().groups == {}
+    assert set(world.groups().values()) == {"before"}
+
+
 def test_from_separation_to_appliance_and_back_no_vnic_is_forgotten():
     world = World(Scheme.SEPARATION)
     world.run()
