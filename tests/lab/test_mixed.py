@@ -49,11 +49,26 @@ def tell(capsys):
     return told
 
 
+class Daemon:
+    """anyvisord, which a test may kill."""
+
+    def __init__(self, place, log):
+        self._argv = [sys.executable, "-m", "anyvisor", "-v", "--database", place.database, "serve"]
+        self._log = log
+
+    def begin(self):
+        self.running = subprocess.Popen(self._argv, stderr=self._log)
+
+    def die(self):
+        self.running.kill()
+        self.running.wait()
+
+
 class Mixed:
     """The lab with a daemon at work in it."""
 
-    def __init__(self, place, product):
-        self.place, self.product = place, product
+    def __init__(self, place, product, daemon):
+        self.place, self.product, self.daemon = place, product, daemon
         self.vcenter = centre.control(place)
 
     def state(self):
@@ -181,9 +196,9 @@ def mixed(product_of, options):
     up.up(place, topology_file.load("mixed"), options(), silent)
     try:
         product = product_of(place)
-        with serving(place):
+        with serving(place) as daemon:
             product.apply("separation")
-            yield Mixed(place, product)
+            yield Mixed(place, product, daemon)
     finally:
         down.down(place)
 
@@ -191,12 +206,14 @@ def mixed(product_of, options):
 @contextmanager
 def serving(place):
     """A daemon outside of the lab, as its operator's commands are: there the vCenter is reached."""
-    argv = [sys.executable, "-m", "anyvisor", "-v", "--database", place.database, "serve"]
-    with (place.folder / "anyvisord.log").open("w") as log, subprocess.Popen(argv, stderr=log) as running:
+    with (place.folder / "anyvisord.log").open("w") as log:
+        daemon = Daemon(place, log)
+        daemon.begin()
         try:
-            yield
+            yield daemon
         finally:
-            running.terminate()
+            daemon.running.terminate()
+            daemon.running.wait()
 
 
 def test_every_packet_between_kvm_and_esxi_does_what_was_planned(mixed):
@@ -263,8 +280,8 @@ def test_what_the_file_leaves_out_of_its_hosts_and_hosts_it_leaves_out_come_from
 def test_each_vnic_behind_an_appliance_has_a_tag_of_its_own(mixed):
     attachments = [a for a in mixed.state().attachments.values() if a.host in {"esx2", "esx3"}]
 
-    assert len(attachments) == 4
-    assert len({a.vlan for a in attachments}) == 4
+    assert len(attachments) == 5
+    assert len({a.vlan for a in attachments}) == 5
     assert len({a.switch for a in attachments}) == 1
 
 
@@ -370,6 +387,70 @@ def test_a_new_vnic_waits_while_the_underlay_of_its_appliance_is_too_small(mixed
 
     eventually("db5 is let in", lambda: mixed.ready("db5"), seconds=120)
     eventually("db5 is reached", lambda: mixed.reaches("web1", "db5"))
+
+
+def staged(mixed, vm):
+    return mixed.state().attachments[vm].staged is not None
+
+
+def gone_from(mixed, vm, host):
+    key = next(one.key for one in mixed.vcenter.state().hosts if one.name == host)
+    return next(one.host for one in mixed.vcenter.state().vms if one.name == vm) != key
+
+
+@pytest.mark.parametrize("moment", ["once the target is staged", "in the gap", "once the VM has arrived"])
+def test_a_daemon_that_is_killed_during_a_migration_goes_on_where_it_was(mixed, moment):
+    home = mixed.host_of("db6")
+    target = {"esx2": "esx3", "esx3": "esx2"}[home]
+    eventually("db6 ready", lambda: mixed.ready("db6"))
+    before = mixed.traces()
+
+    mixed.vcenter.set(vmotion_seconds=VMOTION_SECONDS)
+    for goal in (target, home):
+        origin, last = mixed.host_of("db6"), mixed.last("db6")
+        mixed.vcenter.vm("db6", move_to=goal)
+        eventually("the target is staged", lambda: staged(mixed, "db6"))
+        if moment == "once the VM has arrived":
+            eventually("the VM has arrived", partial(gone_from, mixed, "db6", origin))
+        mixed.daemon.die()
+        if moment == "in the gap":
+            eventually("the VM has arrived", partial(gone_from, mixed, "db6", origin))
+        mixed.daemon.begin()
+        eventually(f"the move to {goal} is over", partial(mixed.moved, "db6", goal, last), seconds=60)
+        eventually("db6 ready", lambda: mixed.ready("db6"))
+
+    try:
+        eventually("nothing is left behind", lambda: mixed.traces() == before, seconds=60)
+    finally:
+        assert different(before, mixed.traces()) == {}
+    assert wrong_to(mixed, "db6") == []
+
+
+def test_a_migration_that_fails_takes_the_new_side_back_and_nothing_is_cut_off(mixed):
+    home = mixed.host_of("db6")
+    target = {"esx2": "esx3", "esx3": "esx2"}[home]
+    eventually("db6 ready", lambda: mixed.ready("db6"))
+    before, last = mixed.traces(), mixed.last("db6")
+    flows = [session.flow(mixed.place, "web1", "db6")]
+
+    mixed.vcenter.set(vmotion_seconds=VMOTION_SECONDS)
+    mixed.vcenter.migrations("fail", vm="db6", fault="HostCommunication")
+    with session.measuring(mixed.place, *flows) as measured:
+        mixed.vcenter.vm("db6", move_to=target)
+        eventually("the target is staged", lambda: staged(mixed, "db6"))
+        eventually("it is taken back", lambda: not staged(mixed, "db6"))
+        time.sleep(1)
+
+    (found,) = measured.outages
+    assert found.duplicates == 0
+    assert found.longest_gap_ms < 5000, str(found)
+    assert mixed.host_of("db6") == home
+    kept = mixed.last("db6")
+    assert (kept.begun > getattr(last, "begun", 0), kept.returned is not None) == (True, True)
+    try:
+        eventually("nothing is left behind", lambda: mixed.traces() == before, seconds=60)
+    finally:
+        assert different(before, mixed.traces()) == {}
 
 
 def test_while_its_appliance_is_dead_a_host_is_cut_off_and_comes_back_by_itself(mixed):

@@ -108,7 +108,7 @@ class Story:
 def tell(story: Story) -> None:
     """Everything from `up` to the last view; the caller deletes the lab."""
     place = story.place
-    with story.chapter("Seven hosts of two hypervisors, twenty VMs, one SDN controller: the lab"):
+    with story.chapter("Seven hosts of two hypervisors, 21 VMs, one SDN controller: the lab"):
         up.up(place, topology_file.load("mixed"), up.Options(), on_standard_error())
         click.echo(
             "kvm1 and kvm2 come with Open vSwitch; kvm3 comes with a Linux bridge, no OVS is running there."

@@ -29,7 +29,7 @@ READS = (
 WRITES = (
     "AddDVPortgroup_Task", "AddPortGroup", "AddVirtualSwitch", "CloneVM_Task", "CreateDVS_Task", "Destroy_Task",
     "PowerOffVM_Task", "PowerOnVM_Task", "ReconfigVM_Task", "ReconfigureAutostart",
-    "ReconfigureComputeResource_Task", "ReconfigureDVPortgroup_Task", "ReconfigureDvs_Task", "RemovePortGroup",
+    "ReconfigureComputeResource_Task", "ReconfigureDvs_Task", "RemovePortGroup",
     "RemoveVirtualSwitch",
 )  # fmt: skip
 """What a life calls. The first test holds these tables to it, so that no call is missed."""

@@ -209,9 +209,10 @@ class Picture:
         return self._estate
 
     def _shown_appliances(self, before: Estate) -> Mapping[str, Appliance]:
-        """All that an appliance is shown by makes its VM stale."""
+        """All that an appliance is shown by makes its VM stale, or its host: that, or its cluster, pins it."""
         claimed = {vm for claimants in self.index.appliances.values() for vm in claimants}
-        if self._stale_vms.isdisjoint(claimed | self._claimed):
+        hosts = {self.vms[vm].host for vm in claimed}
+        if self._stale_vms.isdisjoint(claimed | self._claimed) and self._stale_hosts.isdisjoint(hosts):
             return before.appliances
         self._claimed = claimed
         return dict(self._appliances())
