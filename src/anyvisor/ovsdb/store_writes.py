@@ -142,8 +142,12 @@ class StoreWrites:
         if row is None:
             cells.fill(transaction.insert(transaction.idl.tables["Attachment"]), wanted)
             return
-        moved = columns.one(row, "host") != attachment.host
-        cells.put(row, {**wanted, "device": None, "outage_ms": None, "card": None} if moved else wanted)
+        if columns.one(row, "host") != attachment.host:
+            wanted = {**wanted, "device": None, "outage_ms": None, "card": None}
+        elif state_rows.attachment(row).way != attachment.way:
+            # The way that was laid is not this one's: the vNIC waits until it is.
+            wanted = {**wanted, "device": None}
+        cells.put(row, wanted)
 
     def _move(self, transaction: Transaction, port: PortName, begun: int, move: Move | None) -> None:
         row = self._picture.row("Move", port, begun)

@@ -24,7 +24,7 @@ from anyvisor.model.estate import (
     MakeSwitch,
     Plugin,
 )
-from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
+from anyvisor.model.kinds import Scheme, SwitchKind
 from anyvisor.model.names import HostName, NetworkName, PortName, SwitchName
 from anyvisor.model.state import Tag
 from anyvisor.planner.admission import MTU_TOO_SMALL, Held
@@ -170,16 +170,16 @@ def _strangers(
 ) -> dict[str, str]:
     """Cards that somebody else has put where certain vNICs alone belong, or into a trunk (a clone keeps its place)."""
     own: dict[Place, set[CardId | None]] = {place_of(trunk): set() for trunk in _trunks(wanted, estate)}
-    shared: dict[tuple[SwitchName, NetworkName], Place] = {}
+    shared: dict[tuple[SwitchName, HostName | None, NetworkName], Place] = {}
     for port, group in groups.items():
         attachment = wanted.attachments[port]
-        if attachment.kind is AttachmentKind.VLAN_ACCESS:
+        if attachment.kind.is_trunked:
             own.setdefault(place_of(group), set()).add(plugs.get(port))
             if attachment.shared:
-                shared[group.switch, attachment.network] = place_of(group)
+                shared[group.switch, group.host, attachment.network] = place_of(group)
     for port, group in groups.items():
         # One that is on its way from the tag of its network to one of its own may still be there.
-        still = shared.get((group.switch, wanted.attachments[port].network))
+        still = shared.get((group.switch, group.host, wanted.attachments[port].network))
         if still is not None:
             own[still].add(plugs.get(port))
     ours = {appliance.instance for appliance in estate.appliances.values()}
@@ -308,10 +308,14 @@ def _group_steps(
     listed = {place_of(group): group for group in (*_trunks(wanted, estate), *made)}
     there = {place_of(group): group for group in estate.groups.values() if not group.entity}
     held = {wire_of(group): identity for identity, group in sorted(there.items(), key=by_place)}
+    named = {group.name: identity for identity, group in there.items() if group.host is None}
     free = {
         identity: group
         for identity, group in listed.items()
-        if held.get(wire_of(group), identity) == identity and _same_wire(group, there.get(identity))
+        if held.get(wire_of(group), identity) == identity
+        and _same_wire(group, there.get(identity))
+        # Names of distributed groups are unique in a datacenter: the one on another switch goes first.
+        and (group.host is not None or named.get(group.name, identity) == identity)
     }
     steps: dict[Place, EstateStep] = {
         identity: MakeGroup(group=group) for identity, group in free.items() if there.get(identity) != group
@@ -338,8 +342,15 @@ def _leaving(
         and ((identity := place_of(group)) not in kept or wire_of(kept[identity]) != wire_of(group))
     }
     ours = {appliance.instance for appliance in estate.appliances.values() if appliance.instance}
-    # One that has another place by now is moved there, not back, as soon as that is ready.
-    going = {card for port, card in plugs.items() if place_of(groups[port]) not in surplus}
+    # One that has another place by now is moved there, not back, as soon as that is ready; but not if that place
+    # waits for this one's name.
+    names = {group.name for group in surplus.values() if group.host is None}
+    going = {
+        card
+        for port, card in plugs.items()
+        if place_of(groups[port]) not in surplus
+        and (groups[port].host is not None or groups[port].name not in names)
+    }
     inside: defaultdict[tuple[str, str, str], list[Card]] = defaultdict(list)
     for card in estate.cards.values():
         if card.backing is not None:

@@ -23,7 +23,7 @@ from anyvisor.model.state import PortState, State, Tag
 from anyvisor.planner import seats
 from anyvisor.planner.allocate import network_holder, physical_scope
 from anyvisor.planner.escape import NATIVE
-from anyvisor.planner.facts import traits
+from anyvisor.planner.inner import seat_traits
 from anyvisor.planner.placement import in_place
 from anyvisor.planner.router_addresses import router_address
 from anyvisor.planner.wires import Wires
@@ -142,10 +142,12 @@ class Fleet:
     def has_fallen(self, port: PortName) -> bool:
         """True while the port is behind its host's native switch because its appliances are dead."""
         known = self._indexed.get(port)
-        host = known.host if known is not None else None
-        if host is None or host not in self._out or self.scheme_in_force(host) is not Scheme.APPLIANCE:
-            return False
-        return self.appliance_of(port, host) is None
+        if known is None or known.host not in self._out or known.network not in self.site.networks:
+            return False  # without its network it goes anyway
+        return (
+            self.scheme_in_force(known.host) is Scheme.APPLIANCE
+            and self.appliance_of(port, known.host) is None
+        )
 
     def has_external(self, network: NetworkName) -> bool:
         """True while a port of the network sits behind a native switch."""
@@ -246,7 +248,7 @@ class Fleet:
         if old != host:
             touched |= self._wired()
             self._measure_underlay(old, host)
-        if old is not None and host is not None and traits.agentless(old) != traits.agentless(host):
+        if seat_traits(old, state.owner) != seat_traits(host, state.owner):
             touched |= self._around_host(name)
         return touched
 

@@ -31,6 +31,13 @@ class InnerPlace:
     scope: str
 
 
+def seat_traits(host: Host | None, owner: str) -> tuple[bool, InnerPlace] | None:
+    """What the attachments of the vNICs of this host rest on, beside its scheme; None where there is no host."""
+    if host is None:
+        return None
+    return traits.agentless(host), inner_place(host, owner)
+
+
 def inner_place(host: Host, owner: str) -> InnerPlace:
     """The inner switch of a host; the same for all hosts of a cluster where it is distributed."""
     mark = owner[:_MARK]

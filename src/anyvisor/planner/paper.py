@@ -165,8 +165,13 @@ def _with_steps(
     scheme = SCHEMES[choice.scheme]
     steps = scheme.steps(host, load, carried)
     if carried is not None and not steps:
+        kind = attachment_kind(choice.scheme, host)
         steps = _attach(
-            attachment_kind(choice.scheme, host), host.name, {port.name: port for port in ports}, attached
+            kind,
+            host.name,
+            {port.name: port for port in ports},
+            attached,
+            shared=load.shares_tags and kind is AttachmentKind.VLAN_ACCESS,
         )
     return replace(choice, predicts=scheme.predict(host, load), steps=steps)
 
@@ -176,13 +181,17 @@ def _attach(
     host: HostName,
     ports: Mapping[PortName, Port],
     attached: Mapping[PortName, Attachment],
+    *,
+    shared: bool,
 ) -> tuple[PlanStep, ...]:
     """vNIC by vNIC, on a host whose scheme is in force already."""
     gone = sorted(name for name in attached if name not in ports)
     new = sorted(
         name
         for name, port in ports.items()
-        if name not in attached or (attached[name].kind, attached[name].network) != (kind, port.network)
+        if name not in attached
+        or (attached[name].kind, attached[name].network, attached[name].shared)
+        != (kind, port.network, shared)
     )
     return (
         *(PlanStep(do="detach", on=host, what=f"vNIC of port {name}") for name in gone),

@@ -38,6 +38,9 @@ def port_groups(
             continue
         if attachment.kind.is_trunked and attachment.vlan is not None:
             place = inner_place(host, owner)
+            if attachment.switch not in {None, place.switch}:
+                problems[port] = f"{host.name} has another inner switch now; its tag there is not decided yet"
+                continue
             name, key = group_name(owner, port), port_key(port)
             if attachment.shared:
                 name = shared_group_name(place, attachment.network)

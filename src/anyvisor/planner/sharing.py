@@ -36,15 +36,18 @@ def sharing(
     scopes = {
         name: inner_place(host, owner).scope
         for name, host in site.hosts.items()
-        # Child ports are never on one tag: where no agent runs each has its own.
-        if schemes.get(name) is Scheme.APPLIANCE and not traits.agentless(host)
+        if schemes.get(name) is Scheme.APPLIANCE
     }
     return frozenset(
         port.name
         for port in site.ports.values()
         if port.host in scopes
         and port.name not in fallen
-        and (site.policy.shares_tags or (scopes[port.host], port.network) in held)
+        # Child ports are never on one tag; but what was on one may be there still.
+        and (
+            (site.policy.shares_tags and not traits.agentless(site.hosts[port.host]))
+            or (scopes[port.host], port.network) in held
+        )
     )
 
 

@@ -11,6 +11,7 @@ from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import Card, Estate
 from anyvisor.model.names import Mac, PortName
 from anyvisor.model.state import Placement, State
+from anyvisor.planner.found import out_of_sight
 
 
 class Sought(NamedTuple):
@@ -42,7 +43,7 @@ def moved(state: State, estate: Estate) -> dict[PortName, Placement]:
     attached = (
         Sought(a.port, a.mac)
         for a in state.attachments.values()
-        if a.host in estate.hosts or a.kind.is_trunked
+        if a.host in estate.hosts or out_of_sight(state.site, a.host, estate.hosts)
     )
     nowhere = (
         Sought(name, state.ports[name].mac)

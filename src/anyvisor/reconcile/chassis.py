@@ -21,6 +21,7 @@ from anyvisor.model.host import Host
 from anyvisor.model.kinds import AttachmentKind, Scheme
 from anyvisor.model.names import HostName, PortName
 from anyvisor.model.state import HostState, Plugged, State
+from anyvisor.planner.facts import traits
 from anyvisor.planner.seats import FIRST
 from anyvisor.reconcile import findings
 from anyvisor.reconcile.carrying import Carrying
@@ -103,6 +104,9 @@ class ChassisReconciler:
         state = self._store.snapshot()
         host = state.site.hosts.get(self._host)
         if host is None or not state.owner:
+            return Result()
+        if self._trunking is not None and traits.agentless(host):
+            # No agent may run here. Who drives the manager speaks for the host; this VM is to be replaced.
             return Result()
         known = state.hosts.get(self._host, HostState())
         mine = tuple(a for a in state.attachments.values() if a.host == self._host)

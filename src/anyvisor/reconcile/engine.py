@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from anyvisor.contracts.controller import Change, ControllerDriver, Refusal
 from anyvisor.contracts.store import Decision, Store
-from anyvisor.errors import AnyvisorError, TerminalError
+from anyvisor.errors import TerminalError
 from anyvisor.model.condition import Condition
 from anyvisor.model.logical import LogicalObject
 from anyvisor.model.names import GroupName, HostName, NetworkName, ObjectKey, PortName, RouterName
@@ -60,8 +60,9 @@ class Engine:
         """Look at `keys`, at what hangs on them, and with `everything` also at what is there but no longer wanted."""
         try:
             return self._round(keys, everything=everything)
-        except AnyvisorError:
-            # What was decided may not be stored, and what was touched not written: begin again from what is stored.
+        except BaseException:
+            # Also after a fault of ours. What was decided may not be stored, and what was touched not written:
+            # begin again from what is stored.
             self._fleet = Fleet()
             self._decider = Decider(self._fleet)
             self._said = {}

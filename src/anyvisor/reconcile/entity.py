@@ -8,6 +8,7 @@ whoever attends the hosts' manager, as soon as that shows the segments.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
@@ -28,22 +29,37 @@ log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 2.0
 """How soon to look again while a vNIC has not been found on its segment."""
+ASK_SECONDS = 55.0
+"""How long a controller that holds everything is not asked about it, whatever else happens in the fleet."""
 _NAMED = 5
 
 
 class EntityReconciler:
     """One controller, called as the site names its manager. One thread."""
 
-    def __init__(self, manager: str, driver: EntityDriver, store: Store) -> None:
+    def __init__(
+        self,
+        manager: str,
+        driver: EntityDriver,
+        store: Store,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._manager = manager
         self._driver = driver
         self._store = store
+        self._monotonic = monotonic
+        self._held: EntityWish | None = None
+        """What it was last found to hold, with nothing left to do or to wait for."""
+        self._until = 0.0
+        """When it is asked again all the same."""
 
     def reconcile(self) -> Looked:
         """Look, change what differs, say how it is. What goes wrong is in the result and in the manager's condition."""
         wish = wish_of(self._store.snapshot(), self._manager)
-        if wish is None:
+        if wish is None or (wish == self._held and self._monotonic() < self._until):
             return Looked()
+        self._held = None
         try:
             plan = self._driver.plan(wish)
             for change in plan.changes:
@@ -53,6 +69,8 @@ class EntityReconciler:
         except AnyvisorError as error:
             say(self._store, self._manager, findings.failed(MANAGER, error))
             return Looked(error=error)
+        if not (plan.changes or plan.refusals or waiting):
+            self._held, self._until = wish, self._monotonic() + ASK_SECONDS
         say(self._store, self._manager, _condition(plan, waiting))
         return Looked(steps=plan.changes, again_seconds=WAIT_SECONDS if waiting else None)
 

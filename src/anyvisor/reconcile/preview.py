@@ -53,7 +53,7 @@ def preview(
     decider.load(state)
     decided = decider.round(state, {*every_key(state), *controller.owned()}, now_seconds=now_seconds)
     wanted, unwanted = compiled(fleet, decided)
-    after = _after(state, decided)
+    after = _after(state, decided, fleet.underlay_mtu)
     return Preview(
         controller=controller.plan(wanted, unwanted),
         estates={
@@ -68,13 +68,16 @@ def preview(
     )
 
 
-def _after(state: State, decided: Decided) -> State:
+def _after(state: State, decided: Decided, underlay_mtu: int) -> State:
     """`state` once that is decided."""
     schemes = {name: replace(state.hosts[name], scheme=scheme) for name, scheme in decided.schemes.items()}
     attachments = {**state.attachments, **decided.attachments}
     tags = {**state.tags, **decided.tags}
+    ports = {**state.ports, **decided.ports}
     return replace(
         state,
+        underlay_mtu=underlay_mtu,
+        ports={port: known for port, known in ports.items() if known is not None},
         hosts={**state.hosts, **schemes},
         attachments={port: each for port, each in attachments.items() if each is not None},
         tags={key: tag for key, tag in tags.items() if tag is not None},

@@ -65,6 +65,7 @@ class _Basis:
     """What all vNICs depend on."""
 
     owner: str
+    underlay_mtu: int | None
     hosts: Mapping[HostName, Any]
     networks: Mapping[Any, Any]
     policy: Any
@@ -168,6 +169,7 @@ class Standing:
             }
         return _Basis(
             state.owner,
+            state.underlay_mtu,
             state.site.hosts,
             state.site.networks,
             state.site.policy,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from anyvisor.contracts.store import Decision, Store
@@ -90,6 +90,7 @@ class Vigil:
         state = self._store.snapshot()
         policy = state.site.policy.appliance
         watched = watched_seats(state)
+        self._forget_duties(state, {seat.host for seat in watched} if policy is not None else set())
         if policy is None or not watched:
             self._watches.clear()
             return {}
@@ -119,6 +120,14 @@ class Vigil:
         self._say(state, findings)
         self._watches = {seat: finding.watch for seat, finding in findings.items()}
         return findings
+
+    def _forget_duties(self, state: State, watched: Collection[HostName]) -> None:
+        """Nobody judges the appliances of other hosts any more: what was found about them holds no longer."""
+        stale = [name for name, known in state.hosts.items() if known.duties and name not in watched]
+        if stale:
+            self._store.decide(Decision(duties={name: {} for name in stale}))
+            for host in stale:
+                self._tell(ObjectKey("host", host))
 
     def _hear(self, now: float) -> None:
         for beat in self._witnesses.beats():

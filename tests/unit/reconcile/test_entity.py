@@ -17,7 +17,7 @@ from anyvisor.model.security import Rule, SecurityGroup
 from anyvisor.model.site import Manager
 from anyvisor.planner.escape import unenforced
 from anyvisor.planner.inner import network_group_name
-from anyvisor.reconcile.entity import WAIT_SECONDS, EntityReconciler
+from anyvisor.reconcile.entity import ASK_SECONDS, WAIT_SECONDS, EntityReconciler
 
 SPEC = importlib.util.spec_from_file_location("estate_world", Path(__file__).with_name("test_estate.py"))
 estate_world = importlib.util.module_from_spec(SPEC)
@@ -31,9 +31,10 @@ class Controller:
     """Holds what it was given; segments show in the vCenter, and a vNIC is found once it is plugged into one."""
 
     def __init__(self, world):
-        self.world, self.held, self.failure = world, EntityWish(), None
+        self.world, self.held, self.failure, self.asked = world, EntityWish(), None, 0
 
     def plan(self, wish):
+        self.asked += 1
         if self.failure is not None:
             raise self.failure
         same = wish == self.held
@@ -70,7 +71,8 @@ class World(estate_world.World):
     def __init__(self, **managers):
         super().__init__(Scheme.VENDOR, nsx=True)
         self.entity = Controller(self)
-        self.reconciler_of_nsx = EntityReconciler("nsx1", self.entity, self.store)
+        self.now = 0.0
+        self.reconciler_of_nsx = EntityReconciler("nsx1", self.entity, self.store, monotonic=lambda: self.now)
         self.want(VMS)
 
     def want(self, vms, **changes):
@@ -81,6 +83,7 @@ class World(estate_world.World):
     def run(self, looks=6):
         for _ in range(looks):
             super().run(1)
+            self.now += ASK_SECONDS
             self.looked = self.reconciler_of_nsx.reconcile()
         super().run(1)
 
@@ -166,6 +169,26 @@ def test_an_nsx_that_does_not_answer_is_said_and_nothing_is_taken_away(world):
     assert said(world) == [(False, "Unreachable")]
     assert world.entity.held == held
     assert {world.ready(vm) for vm in VMS} == {"InVendorsHands"}
+
+
+def test_an_nsx_that_holds_everything_is_asked_again_only_after_a_while_or_when_something_of_its_changed(
+    world,
+):
+    world.run()
+    world.entity.asked = 0
+
+    for _ in range(5):
+        world.reconciler_of_nsx.reconcile()
+    assert world.entity.asked == 0
+    world.now += ASK_SECONDS
+    world.reconciler_of_nsx.reconcile()
+    assert world.entity.asked == 1
+    world.want(VMS[1:])
+    estate_world.World.run(world, 2)
+    world.reconciler_of_nsx.reconcile()
+
+    assert world.entity.asked == 2
+    assert set(world.entity.held.ports) == set(VMS[1:])
 
 
 def test_a_host_of_another_vcenter_is_not_this_ones(world):
