@@ -20,7 +20,9 @@ log = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 60.0
 MEASURE_SECONDS = 2.0
-"""How often counters are read."""
+"""How soon counters are read again, at the earliest."""
+_MEASURE_SHARE = 0.05
+"""What part of the manager's time may go into reading counters; changes wait for a reading that is under way."""
 _LOOK, _MEASURE = "look", "measure"
 _SETTLE_SECONDS = 0.05
 
@@ -115,13 +117,14 @@ class Attendant(Generic[D]):
         return None
 
     def _measure(self, reconciler: ManagerReconciler) -> None:
+        began = time.monotonic()
         try:
             reconciler.measure()
         except AnyvisorError as error:
             log.debug("%s: not measured: %s", self._name, error)
         except Exception:
             log.exception("measuring %s failed", self._name)
-        self._queue.add(_MEASURE, after=MEASURE_SECONDS)
+        self._queue.add(_MEASURE, after=measure_again(time.monotonic() - began))
 
     def _look(self, reconciler: ManagerReconciler) -> None:
         delay = RESYNC_SECONDS
@@ -144,3 +147,8 @@ class Attendant(Generic[D]):
             self._last = looked.steps
             self._not_before = time.monotonic() + delay if looked.error is not None else 0.0
         self._queue.add(_LOOK, after=delay)
+
+
+def measure_again(took_seconds: float) -> float:
+    """How many seconds after a reading of the counters, that took so many, the next one begins."""
+    return min(max(MEASURE_SECONDS, took_seconds / _MEASURE_SHARE), RESYNC_SECONDS)
