@@ -58,7 +58,7 @@ format: setup ## put the code into the house format
 	@$(BIN)/ruff format $(SRC)
 	$(BIN)/ruff check --fix $(SRC)
 
-unit: setup ## tests without any daemon (half a minute)
+unit: setup ## tests without any daemon (two minutes)
 	$(call step,unit tests)
 	@$(PYTEST) -n 2 -m "not ovn and not vcenter and not lab"
 
