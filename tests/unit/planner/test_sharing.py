@@ -345,3 +345,18 @@ def test_a_tag_of_the_network_rests_like_any_other():
 
     assert other.attachments["p0"].vlan != 2
     assert same.attachments["p0"].vlan == 2
+
+
+def test_vnics_of_a_cluster_that_gets_another_name_are_given_tags_of_its_inner_switch():
+    wanted = site([("web", "esx1"), ("db", "esx3")])
+    before = decided(wanted)
+    renamed = replace(wanted, hosts={**HOSTS, "esx1": replace(HOSTS["esx1"], cluster="c9")})
+    decider = Decider(Fleet())
+    decider.load(before)
+    decider.round(before, every_key(before), now_seconds=1500)
+
+    found = decider.round(replace(before, site=renamed), [ObjectKey("host", "esx1")], now_seconds=2000)
+
+    assert set(found.attachments) == {"p0"}
+    assert found.attachments["p0"].switch == inner_place(renamed.hosts["esx1"], OWNER).switch
+    assert found.attachments["p0"].switch != before.attachments["p0"].switch
