@@ -34,7 +34,7 @@ demo: setup ## build the mixed lab, apply, check with real packets, show the vie
 	@tools/as-root.sh --lab $(CURDIR)/$(BIN)/python -m anyvisor.lab.demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: test check format unit ovn vcenter lab-test
-test: setup-test ## everything below, one after the other
+test: setup-test ## all that follows down to lab-test, one after the other
 	@$(MAKE) check
 	$(MAKE) unit
 	$(MAKE) ovn
@@ -72,7 +72,12 @@ vcenter: setup-test ## tests against the lab's vCenter, no root
 
 lab-test: setup-test ## tests with real packets in network namespaces (root, sudo or a user namespace)
 	$(call step,tests in the lab)
-	@tools/as-root.sh $(CURDIR)/$(BIN)/python -m pytest -v -m lab
+	@tools/as-root.sh $(CURDIR)/$(BIN)/python -m pytest -v -m "lab and not kills"
+
+.PHONY: lab-kills
+lab-kills: setup-test ## processes that are killed half-way, with real packets (eight minutes; root, sudo or a user namespace)
+	$(call step,what kill -9 does in the lab)
+	@tools/as-root.sh $(CURDIR)/$(BIN)/python -m pytest -v -m "lab and kills"
 
 .PHONY: lab lab-down bench
 lab: setup ## bring the lab up and leave it up

@@ -68,6 +68,10 @@ class Fleet:
         ready = all(any(c.true for c in state.conditions.get(("port", port), ())) for port in here)
         return not state.hosts["esx1"].duties and ready
 
+    def is_settled(self):
+        """True once the tunnels between young chassis know each other's neighbours; what is ready may wait for that."""
+        return self.is_whole() and not session.check(self.place, silent).failures
+
     def port_served_by(self, number, network):
         return next(
             port
@@ -84,7 +88,9 @@ def fleet(product_of, options):
         product = product_of(place)
         with serving(place):
             product.apply()
-            yield Fleet(place, product)
+            found = Fleet(place, product)
+            eventually("the first packets of every tunnel pass", found.is_settled, seconds=120)
+            yield found
     finally:
         down.down(place)
 

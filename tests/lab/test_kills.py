@@ -15,7 +15,7 @@ from anyvisor.lab.manifest import Recorder
 from anyvisor.lab.place import CENTRAL
 from anyvisor.lab.progress import silent
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab, pytest.mark.kills, pytest.mark.slow, pytest.mark.timeout(240)]
 
 SERVE = "anyvisord"
 MANY = 60

@@ -106,7 +106,8 @@ class Fleet:
 
     def apply(self, *left_out):
         """Write the intent, as the command does, and wait for it. The command's own start would take the longest."""
-        self.store.write_site(complete(parse_site(self.site(*left_out)), self.state()))
+        whole, _ = complete(parse_site(self.site(*left_out)), self.state())
+        self.store.write_site(whole)
         eventually(f"nobody but {left_out} is in its place", lambda: self.has_all_but(left_out), seconds=120)
 
     def has_all_but(self, left_out):
@@ -485,7 +486,9 @@ def test_an_appliance_that_comes_back_passes_nothing_before_its_time(fleet):
     for host, number in numbers.items():
         assert watched[host].began is not None, "it was never seen to run while it was out"
         trunk = [
-            one.when for one in fleet.seen if one.part == fleet.appliance(host, number) and one.card == "eth2"
+            one.when
+            for one in fleet.seen
+            if one.part == fleet.appliance(host, number) and one.card == "trunk0"
         ]
         fenced = [when for when in trunk if dead < when < watched[host].fenced]
         fleet.tell(
@@ -540,7 +543,7 @@ def test_without_any_appliance_only_the_escapes_that_are_named_are_heard(fleet):
     assert named == pairs
     assert {frozenset(pair) for pair in dead.pairs if set(pair) & set(cut)} == named
     silent_ones = {fleet.appliance(host, number) for host in FULL for number in (1, 2)}
-    assert [one for one in fleet.seen if one.part in silent_ones and one.card == "eth2"] == []
+    assert [one for one in fleet.seen if one.part in silent_ones and one.card == "trunk0"] == []
 
 
 def fallen(fleet, name):

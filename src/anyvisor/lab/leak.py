@@ -41,7 +41,7 @@ class Ground:
     """The VLANs that each was kept on."""
     appliances: Mapping[str, str]
     """The host of each appliance, by the appliance's part."""
-    trunk: str = "eth2"
+    trunk: str = "trunk0"
     """What an appliance calls its card with all the tags."""
     ways_out: Mapping[str, frozenset[int]] = field(default_factory=dict)
     """By which VLANs frames of a vNIC may leave by the uplink as they are: those of its place on a native switch."""

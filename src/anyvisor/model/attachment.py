@@ -33,11 +33,6 @@ class Attachment:
     """Which appliance of the host serves it, where one does. All of them lay the way; the controller binds one."""
     shared: bool = False
 
-    @property
-    def way(self) -> tuple[object, ...]:
-        """What must be laid anew on the far side if it differs."""
-        return (self.kind, self.vlan, self.switch, self.shared)
-
     def __post_init__(self) -> None:
         if self.vlan is not None and not 1 <= self.vlan <= 4094:
             raise ValueError(f"{self.port}: VLAN {self.vlan} is outside 1-4094")

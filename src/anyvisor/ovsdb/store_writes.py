@@ -144,9 +144,6 @@ class StoreWrites:
             return
         if columns.one(row, "host") != attachment.host:
             wanted = {**wanted, "device": None, "outage_ms": None, "card": None}
-        elif state_rows.attachment(row).way != attachment.way:
-            # The way that was laid is not this one's: the vNIC waits until it is.
-            wanted = {**wanted, "device": None}
         cells.put(row, wanted)
 
     def _move(self, transaction: Transaction, port: PortName, begun: int, move: Move | None) -> None:

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 RESYNC_SECONDS = 60.0
 MEASURE_SECONDS = 2.0
 """How soon counters are read again, at the earliest."""
-_MEASURE_SHARE = 0.05
+_MEASURE_SHARE = 0.2
 """What part of the manager's time may go into reading counters; changes wait for a reading that is under way."""
 _LOOK, _MEASURE = "look", "measure"
 _SETTLE_SECONDS = 0.05

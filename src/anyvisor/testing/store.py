@@ -278,8 +278,6 @@ def _attached(
         before = state.attachments.get(port)
         if attachment is None or (before is not None and before.host != attachment.host):
             plugged.pop(port, None)
-        elif before is not None and before.way != attachment.way and port in plugged:
-            plugged[port] = replace(plugged[port], device=None)  # the way that was laid is not this one's
     merged = {**state.attachments, **decided}
     return {port: each for port, each in merged.items() if each is not None}, plugged
 

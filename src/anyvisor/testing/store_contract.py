@@ -342,20 +342,6 @@ class StoreContract:
 
         assert store.snapshot().plugged == {}
 
-    def test_a_port_whose_way_changes_waits_until_the_new_one_is_laid(self, open_store: OpenStore) -> None:
-        before = attached(kind=AttachmentKind.VLAN_ACCESS)
-        store = open_store()
-        store.write_site(SITE)
-        store.decide(Decision(attachments={P1: before}))
-        store.decide(Decision(cards={P1: "vm1/4000"}))
-        store.report(HostReport(host=KVM1, carried=None, plugged={P1: Plugged(device="avi1")}))
-
-        store.decide(Decision(attachments={P1: replace(before, staged=KVM2)}))
-        assert store.snapshot().plugged == {P1: Plugged(device="avi1", card="vm1/4000")}
-        store.decide(Decision(attachments={P1: replace(before, vlan=101)}))
-
-        assert store.snapshot().plugged == {P1: Plugged(card="vm1/4000")}
-
     # --- forgetting -------------------------------------------------------------------------------------------------
 
     def test_forgetting_a_port_keeps_the_tag_whose_vnic_nobody_has_seen_leave(

@@ -34,11 +34,11 @@ def at(name):
 
 
 def into(tag):
-    return [seen("esx1", "nic-1", "out", tag), seen("av", "eth2", "in", tag)]
+    return [seen("esx1", "nic-1", "out", tag), seen("av", "trunk0", "in", tag)]
 
 
 def out(tag):
-    return [seen("av", "eth2", "out", tag), seen("esx1", "nic-1", "in", tag)]
+    return [seen("av", "trunk0", "out", tag), seen("esx1", "nic-1", "in", tag)]
 
 
 WAY = [seen("a", "eth0", "out"), seen("esx1", "tap-a", "in"), *into(2), *out(3), *at("b")]

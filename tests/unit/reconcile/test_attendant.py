@@ -14,8 +14,8 @@ def test_counters_that_are_read_at_once_are_read_every_two_seconds():
 
 
 @given(st.floats(min_value=0, max_value=1000))
-def test_reading_counters_takes_a_twentieth_of_the_managers_time_while_that_is_possible_within_a_minute(took):
+def test_reading_counters_takes_a_fifth_of_the_managers_time_while_that_is_possible_within_a_minute(took):
     again = measure_again(took)
 
     assert MEASURE_SECONDS <= again <= RESYNC_SECONDS
-    assert again == RESYNC_SECONDS or took <= 0.0501 * again
+    assert again == RESYNC_SECONDS or took <= 0.2001 * again
