@@ -70,7 +70,11 @@ class Fleet:
 
     def is_settled(self):
         """True once the tunnels between young chassis know each other's neighbours; what is ready may wait for that."""
-        return self.is_whole() and not session.check(self.place, silent).failures
+        if not self.is_whole():
+            return False
+        found = session.check(self.place, silent)
+        assert found.duplicates == {}
+        return not found.failures
 
     def port_served_by(self, number, network):
         return next(

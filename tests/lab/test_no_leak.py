@@ -424,9 +424,7 @@ def test_a_tag_that_passes_to_another_vnic_joins_nobody(fleet):
 
     assert taken == {name: old[holder] for name, holder in NEWCOMERS.items()}
     assert all(again[holder] != old[holder] for holder in old)
-    assert (*verdict.leaks[:5], *verdict.duplicates[:5]) == ()
-    # While a chassis computes anew which vNICs a broadcast goes to, one may be lost.
-    assert len(verdict.losses) < 0.1 * len(flood.sent), told(verdict)
+    assert told(verdict) == []
     assert {("red1", "new1"), ("new1", "red1"), ("red4", "new2"), ("new2", "red4")} <= verdict.pairs
 
 
