@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -71,6 +72,17 @@ class Product:
 
     def view(self):
         return json.loads(self.run("view", "--json"))
+
+    @contextmanager
+    def serving(self):
+        """A daemon outside of the lab, as its operator's commands are, while the context lasts."""
+        argv = [sys.executable, "-m", "anyvisor", "-v", "--database", self.place.database, "serve"]
+        log = (self.place.folder / "anyvisord.log").open("w")
+        with log, subprocess.Popen(argv, stderr=log) as running:
+            try:
+                yield
+            finally:
+                running.terminate()
 
     def host(self, name):
         return next(host for host in self.view()["hosts"] if host["host"] == name)

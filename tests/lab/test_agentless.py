@@ -2,10 +2,8 @@
 """Appliances in which nothing of ours runs: OVN child ports behind them do what was planned, with real packets."""
 
 import os
-import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import pytest
 
@@ -87,16 +85,6 @@ class Fleet:
         eventually(f"{vm} ready", lambda: self.ready(vm))
 
 
-@contextmanager
-def serving(place):
-    argv = [sys.executable, "-m", "anyvisor", "-v", "--database", place.database, "serve"]
-    with (place.folder / "anyvisord.log").open("w") as log, subprocess.Popen(argv, stderr=log) as running:
-        try:
-            yield
-        finally:
-            running.terminate()
-
-
 @pytest.fixture(scope="module")
 def fleet(product_of, options):
     place = Place(name=f"c{os.getpid()}")
@@ -104,7 +92,7 @@ def fleet(product_of, options):
     up.up(place, topology, options(), silent)
     try:
         product = product_of(place)
-        with serving(place):
+        with product.serving():
             product.apply()
             yield Fleet(place, product)
     finally:

@@ -2,10 +2,8 @@
 """Hosts with two appliances: who dies is stood in for, or is not, as each network says; with real packets."""
 
 import os
-import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import pytest
 
@@ -90,23 +88,13 @@ def fleet(product_of, options):
     up.up(place, topology_file.load("appliances"), options(), silent)
     try:
         product = product_of(place)
-        with serving(place):
+        with product.serving():
             product.apply()
             found = Fleet(place, product)
             eventually("the first packets of every tunnel pass", found.is_settled, seconds=120)
             yield found
     finally:
         down.down(place)
-
-
-@contextmanager
-def serving(place):
-    argv = [sys.executable, "-m", "anyvisor", "-v", "--database", place.database, "serve"]
-    with (place.folder / "anyvisord.log").open("w") as log, subprocess.Popen(argv, stderr=log) as running:
-        try:
-            yield
-        finally:
-            running.terminate()
 
 
 @pytest.fixture(autouse=True)

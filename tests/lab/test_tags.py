@@ -2,10 +2,8 @@
 """One tag per network on the inner switch: neighbours talk around the appliances and are named; with real packets."""
 
 import os
-import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import pytest
 import yaml
@@ -30,16 +28,6 @@ def eventually(what, true, seconds=40):
     while not true():
         assert time.monotonic() < give_up, f"after {seconds} s still not: {what}"
         time.sleep(0.2)
-
-
-@contextmanager
-def serving(place):
-    argv = [sys.executable, "-m", "anyvisor", "-v", "--database", place.database, "serve"]
-    with (place.folder / "anyvisord.log").open("w") as log, subprocess.Popen(argv, stderr=log) as running:
-        try:
-            yield
-        finally:
-            running.terminate()
 
 
 class Lab:
@@ -81,7 +69,7 @@ def lab(product_of, options):
     up.up(place, topology_file.load("tags"), options(), silent)
     try:
         product = product_of(place)
-        with serving(place):
+        with product.serving():
             product.apply()
             yield Lab(place, product)
     finally:
