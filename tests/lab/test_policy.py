@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from anyvisor.lab import host, manifest, prober_client, process, report, session
+from anyvisor.lab import host, manifest, prober_client, process, report, session, status
 from anyvisor.lab.place import FABRIC
 from anyvisor.lab.progress import silent
 from anyvisor.testing.namespace import ip
@@ -40,6 +40,19 @@ def test_with_a_native_switch_every_packet_does_what_was_predicted(separated):
     assert wrong(found) == []
     assert found.duplicates == {}
     assert any(result.check.expected.escape for result in found.results)
+
+
+def test_a_switch_that_crashes_during_the_checks_is_named_and_what_failed_is_checked_again(separated):
+    def fault(line):
+        if line.startswith("addresses:"):
+            pid_file = separated.place.part("kvm2") / "run" / "ovs-vswitchd.pid"
+            os.kill(int(pid_file.read_text()), signal.SIGABRT)
+
+    found = session.check(separated.place, fault)
+
+    assert {(crash.part, crash.daemon) for crash in found.crashes} == {("kvm2", "ovs-vswitchd")}
+    assert wrong(found) == []
+    assert all(one["alive"] for one in status.status(separated.place)["processes"])
 
 
 def test_the_view_names_who_talks_around_the_controller(separated):

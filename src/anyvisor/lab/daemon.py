@@ -16,6 +16,8 @@ from anyvisor.lab.programs import PATH, Programs, run
 
 QUIET = ("--detach", "--no-chdir", "-vconsole:off", "-vsyslog:off")
 """Without these a daemon holds its starter's standard output, or changes folder under relative paths."""
+MONITORED = "--monitor"
+"""As the distributions' services start these daemons: one that crashes is started again, one that is killed is not."""
 
 HEADER = """\
 #!/bin/sh
@@ -42,7 +44,7 @@ def start_line(
 ) -> str:
     """The script line that starts one daemon of Open vSwitch or OVN unless it runs; its files are called `name`."""
     name = name or program
-    standard = (*QUIET, f"--pidfile={folder}/run/{name}.pid", f"--log-file={folder}/{name}.log")
+    standard = (*QUIET, MONITORED, f"--pidfile={folder}/run/{name}.pid", f"--log-file={folder}/{name}.log")
     return f"runs {name} || {shlex.join(programs.command(program, *standard, *arguments))}"
 
 

@@ -35,6 +35,9 @@ def to_json(report: Report) -> dict[str, Any]:
             {"from": source, "to": target, "datagrams": number}
             for (source, target), number in sorted(report.duplicates.items())
         ],
+        "crashes": [
+            {"part": crash.part, "daemon": crash.daemon, "how": crash.how} for crash in report.crashes
+        ],
         "seconds": round(report.seconds, 1),
     }
 
@@ -136,6 +139,8 @@ def _summary(report: Report, place: Place) -> Iterator[str]:
     )
     for (source, target), number in sorted(report.duplicates.items()):
         yield click.style(f"{number} datagrams from {source} to {target} arrived twice", fg="yellow")
+    for crash in report.crashes:
+        yield click.style(f"{crash} and was started again; what failed then was checked again", fg="yellow")
     failures = report.failures
     for result in failures[:FAILURES_SHOWN]:
         yield click.style("wrong  ", fg="red") + in_words(result)

@@ -29,8 +29,9 @@ def status(place: Place) -> dict[str, Any]:
     # Appliances come and go while the lab is up: one that is off has no processes, one that is deleted is nothing.
     appliances = {part: appliance.is_on(place, part) for part in appliance.parts(place)}
     processes = [
-        {"part": one.part, "what": one.what, "pid": one.pid, "alive": process.alive(one.pid, one.start)}
+        {"part": one.part, "what": one.what, "pid": pid, "alive": alive}
         for one in listed.processes
+        for pid, alive in [_now(place, one)]
         if place.part(one.part).exists() and appliances.get(one.part, True)
     ]
     # A plain user's namespaces have names inside of them alone; outside the same names may be another lab's.
@@ -52,6 +53,17 @@ def status(place: Place) -> dict[str, Any]:
         "appliances": {part: "on" if on else "off" for part, on in appliances.items()},
         "leases": {part: vm.lease(place, part).get("ip") for part in parts},
     }
+
+
+def _now(place: Place, one: manifest.Process) -> tuple[int, bool]:
+    """The pid of a recorded process, and whether it runs; a daemon's monitor may have started it again since."""
+    if process.alive(one.pid, one.start):
+        return one.pid, True
+    try:
+        pid = int((place.part(one.part) / "run" / f"{one.what}.pid").read_text())
+    except (OSError, ValueError):
+        return one.pid, False
+    return pid, pid != one.pid and process.start_time(pid) is not None
 
 
 def _part(place: Place, namespace_name: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from anyvisor.lab import vm
 from anyvisor.lab.checks import Check, Plan
+from anyvisor.lab.crash import Crash, CrashWatch
 from anyvisor.lab.place import Place
 from anyvisor.lab.prober_client import Prober, part_names, probers
 from anyvisor.lab.progress import Say
@@ -24,6 +25,8 @@ ATTEMPTS = 5
 """For what should pass: the first packet to a new tunnel peer is lost while its address is looked up."""
 ADDRESS_SECONDS = 30.0
 """How long VMs are given to get their addresses."""
+RECOVERY_SECONDS = 30.0
+"""How long a switch that crashed is given to pass packets again, once its monitor has started it anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +45,15 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All results. `duplicates` counts datagrams that arrived more than once, per (source, target)."""
+    """All results. `duplicates` counts datagrams that arrived more than once, per (source, target).
+
+    `crashes` lists daemons of the lab that died of themselves meanwhile; what failed then was checked again.
+    """
 
     results: tuple[Result, ...]
     duplicates: Mapping[tuple[str, str], int]
     seconds: float
+    crashes: tuple[Crash, ...] = ()
 
     @property
     def failures(self) -> tuple[Result, ...]:
@@ -65,6 +72,7 @@ def verify(place: Place, plan: Plan, say: Say) -> Report:
 
 async def _verify(place: Place, plan: Plan, say: Say) -> Report:
     begin = time.monotonic()
+    watch = CrashWatch(place)
     async with probers(place, part_names(plan.topology)) as lines:
         examiner = _Examiner(place, lines)
         addresses, others = _split(plan.checks)
@@ -72,8 +80,17 @@ async def _verify(place: Place, plan: Plan, say: Say) -> Report:
         missing = sum(not result.passed for result in results)
         say(f"addresses: {len(results) - missing} of {len(results)} as decided")
         results += await examiner.all_of(others)
+        crashes = watch.new()
+        if crashes:
+            say(f"{', '.join(map(str, crashes))}; what failed is checked again")
+            results = await examiner.once_more(results)
         duplicates = await examiner.duplicates()
-    return Report(results=tuple(results), duplicates=duplicates, seconds=time.monotonic() - begin)
+    return Report(
+        results=tuple(results),
+        duplicates=duplicates,
+        seconds=time.monotonic() - begin,
+        crashes=(*crashes, *watch.new()),
+    )
 
 
 def _split(checks: Iterable[Check]) -> tuple[list[Check], list[Check]]:
@@ -82,6 +99,11 @@ def _split(checks: Iterable[Check]) -> tuple[list[Check], list[Check]]:
     for check in checks:
         (addresses if check.proto in {"dhcp", "slaac"} else others).append(check)
     return addresses, others
+
+
+def _replaced(results: Iterable[Result], places: Iterable[int], new: Iterable[Result]) -> list[Result]:
+    instead = dict(zip(places, new, strict=True))
+    return [instead.get(i, result) for i, result in enumerate(results)]
 
 
 class _Examiner:
@@ -126,6 +148,22 @@ class _Examiner:
     async def all_of(self, checks: Iterable[Check]) -> list[Result]:
         """Carry the checks out, at most `AT_ONCE` at a time."""
         return list(await asyncio.gather(*(self._one(check) for check in checks)))
+
+    async def once_more(self, results: Iterable[Result]) -> list[Result]:
+        """Repeat what failed until it passes or the time is up; the results, in their order."""
+        latest = list(results)
+        give_up = time.monotonic() + RECOVERY_SECONDS
+        while (wrong := [i for i, result in enumerate(latest) if not result.passed]) and (
+            time.monotonic() < give_up
+        ):
+            addresses = [i for i in wrong if latest[i].check.proto in {"dhcp", "slaac"}]
+            if addresses:
+                again = await asyncio.gather(*(self._has_address(latest[i].check) for i in addresses))
+                latest = _replaced(latest, addresses, again)
+                self._without_address -= {(r.check.source, r.check.version) for r in again if r.passed}
+            others = [i for i in wrong if i not in addresses]
+            latest = _replaced(latest, others, await self.all_of(latest[i].check for i in others))
+        return latest
 
     async def _one(self, check: Check) -> Result:
         async with self._slots:
