@@ -42,6 +42,14 @@ AGENT_FILE = f"{FOLDER}/anyvisor.toml"
 SETUP_FILE = f"{FOLDER}/setup.conf"
 CA_FILE = f"{FOLDER}/tls/ca.pem"
 NETWORK_FILE = "/etc/netplan/60-anyvisor.yaml"
+SYSCTL_FILE = "/etc/sysctl.d/60-anyvisor.conf"
+SYSCTL = """\
+# Management and tunnels may share a segment. Then Linux would answer for the tunnel's address with any card's MAC,
+# and neighbours would send their tunnels to the management card, past Open vSwitch.
+net.ipv4.conf.all.arp_ignore = 1
+net.ipv4.conf.all.arp_announce = 2
+"""
+"""Source: Linux, Documentation/networking/ip-sysctl.rst."""
 SYSTEM_ID_FILE = "/etc/openvswitch/system-id.conf"
 _HOSTS_OWN = "/etc/netplan/50-cloud-init.yaml"
 
@@ -65,6 +73,7 @@ def appliance_user_data(
             # What the image made up for cards that it knew nothing of would name them a second time.
             ["rm", "-f", _HOSTS_OWN],
             ["systemctl", "daemon-reload"],
+            ["sysctl", "--quiet", f"--load={SYSCTL_FILE}"],
             ["systemctl", "enable", "--now", "openvswitch-switch"],
             ["netplan", "apply"],
             ["systemctl", "enable", "--now", "ovn-host"],
@@ -126,6 +135,7 @@ def _files(
         *([] if alone else agent),
         _file(SETUP_FILE, _setup(host, policy, number, secured=secured)),
         _file(NETWORK_FILE, layout),
+        _file(SYSCTL_FILE, SYSCTL, "0644"),
         # Open vSwitch would make up a name of its own at each start, and ovn-controller go by it until the agent is up.
         _file(SYSTEM_ID_FILE, f"{chassis_name(host.name, number)}\n", "0644"),
         _file(f"/usr/local/sbin/{SETUP}", _shipped(SETUP), "0755"),

@@ -22,6 +22,7 @@ from anyvisor.codec.user_data import (
     NETWORK_FILE,
     SETUP,
     SETUP_FILE,
+    SYSCTL_FILE,
     SYSTEM_ID_FILE,
     UNIT,
     appliance_user_data,
@@ -76,6 +77,15 @@ def test_a_stock_image_gets_everything_and_open_vswitch_comes_before_the_agent()
     assert "Restart=always" in written[f"/etc/systemd/system/{UNIT}"]["content"]
     enabled = re.search(r"(?m)^ExecStartPre=(.*)$", written[f"/etc/systemd/system/{UNIT}"]["content"])
     assert enabled[1] in written
+
+
+def test_a_card_answers_for_its_own_address_alone_before_the_bridge_has_one():
+    document = yaml.safe_load(appliance_user_data(host(), POLICY))
+
+    assert "net.ipv4.conf.all.arp_ignore = 1\n" in files(yaml.safe_dump(document))[SYSCTL_FILE]
+    commands = document["runcmd"]
+    loaded = commands.index(["sysctl", "--quiet", f"--load={SYSCTL_FILE}"])
+    assert loaded < commands.index(["netplan", "apply"])
 
 
 @pytest.mark.parametrize("package", [None, "anyvisor @ https://example.org/a.whl", "/root/it's.deb"])

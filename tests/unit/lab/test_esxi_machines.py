@@ -95,6 +95,23 @@ class TestUserData:
         assert read.start_ovn_controller == (str(place.part("av1") / "start-ovn-controller"),)
         assert read.state_dir == place.part("av1") / "agent"
 
+    def test_settings_of_the_kernel_are_those_of_sysctl_d_and_the_last_file_wins(self):
+        files = [
+            {
+                "path": "/etc/sysctl.d/60-b.conf",
+                "content": "# no = comment\nnet.ipv4.conf.all.arp_ignore = 1\n",
+            },
+            {
+                "path": "/etc/sysctl.d/50-a.conf",
+                "content": "net.ipv4.conf.all.arp_ignore=2\nnet.ipv4.ip_forward=0",
+            },
+            {"path": "/etc/other.conf", "content": "net.ipv4.ip_forward = 1"},
+        ]
+
+        wish = userdata.read(given(yaml.safe_dump({"write_files": files})))
+
+        assert wish.sysctl == {"net/ipv4/conf/all/arp_ignore": "1", "net/ipv4/ip_forward": "0"}
+
     def test_files_stay_on_the_machines_own_disk(self, tmp_path):
         wish = userdata.read(
             given(

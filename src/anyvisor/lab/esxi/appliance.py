@@ -167,6 +167,8 @@ class Machines:
         switch.controller_script(self._place, part, self._programs)
         switch.stop_scripts(self._place, part)
         daemon.start_by_script(self._place, part, path, switch.DAEMONS, self._recorder)
+        if one.wish.sysctl:
+            namespace.write_sysctls(inside, one.wish.sysctl)
         mtu = self._underlay.mtu
         namespace.batch([f"link set {card} up mtu {mtu}" for card in cards], inside=inside)
         bridge = _setting(one.wish, "appliance_bridge") or "br-ex"

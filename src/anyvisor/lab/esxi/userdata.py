@@ -21,6 +21,7 @@ from anyvisor.errors import TerminalError
 
 DATA, METADATA = "userdata", "metadata"
 NETPLAN = "/etc/netplan/"
+SYSCTL = "/etc/sysctl.d/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,17 @@ class Wish:
     bridged: Mapping[str, str] = field(default_factory=dict)
     """The first card of each bridge."""
     commands: tuple[str, ...] = ()
+
+    @property
+    def sysctl(self) -> Mapping[str, str]:
+        """Settings of its kernel, keys as ``net/ipv4/ip_forward``, in the order of the files' names (sysctl.d(5))."""
+        found: dict[str, str] = {}
+        for path in sorted(path for path in self.files if path.startswith(SYSCTL)):
+            for line in self.files[path].text.splitlines():
+                name, is_one, value = line.partition("=")
+                if is_one and not line.lstrip().startswith(("#", ";")):
+                    found[name.strip().replace(".", "/")] = value.strip()
+        return found
 
     @property
     def agent(self) -> tuple[str, Mapping[str, Any]] | None:
