@@ -64,8 +64,17 @@ class Product:
     def run(self, *arguments, status=0):
         argv = [sys.executable, "-m", "anyvisor", *arguments]
         done = subprocess.run(argv, env=self._environment, capture_output=True, text=True, check=False)
-        assert done.returncode == status, done.stdout + done.stderr
+        assert done.returncode == status, done.stdout + done.stderr + self.last_words()
         return done.stdout
+
+    def last_words(self, lines=25):
+        """What the lab's programs wrote last, for a failure's report: the lab is deleted with its logs."""
+        logs = [log for log in sorted(self.place.folder.glob("**/*.log")) if not log.name.startswith("ov")]
+        return "".join(
+            f"\n--- {log.relative_to(self.place.folder)}\n"
+            + "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+            for log in logs
+        )
 
     def apply(self, variant=None):
         return self.run("apply", "-f", str(self.place.site(variant)), "--wait", "60")

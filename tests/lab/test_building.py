@@ -75,6 +75,24 @@ def test_a_vnic_is_known_by_the_guests_mac_with_fe_before_it(lab):
     assert "fe:54:00:00:01:04" in said.stdout
 
 
+def test_who_looks_into_a_namespace_does_not_live_there(lab):
+    name = lab.namespace("kvm3")
+    argv = namespace.command(name, ["sh", "-c", "echo there; exec sleep 60"])
+    resident = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    try:
+        resident.stdout.readline()
+        with namespace.entered(name):
+            inode = namespace.inode(name)
+            inside = process.in_namespaces("net", {inode})
+            living = process.residents(inode)
+    finally:
+        resident.kill()
+        resident.communicate()
+
+    assert {os.getpid(), resident.pid} <= inside
+    assert living == inside - {os.getpid()}
+
+
 def test_the_start_script_of_a_host_may_be_run_again(lab):
     before = running(lab)
 

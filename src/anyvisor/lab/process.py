@@ -38,6 +38,15 @@ def in_namespaces(kind: str, inodes: Collection[int]) -> frozenset[int]:
     )
 
 
+def residents(network: int) -> frozenset[int]:
+    """The processes that live in a network namespace: `ip netns exec` has given them a mount namespace of their own.
+
+    Who only visits with setns(2), as this process does to look around, is in ours, and does not end with them.
+    """
+    ours = namespace_of(os.getpid(), "mnt")
+    return frozenset(pid for pid in in_namespaces("net", {network}) if namespace_of(pid, "mnt") != ours)
+
+
 def namespace_of(pid: int, kind: str) -> int | None:
     """The inode of a process's namespace; None if it is gone or is somebody else's."""
     try:

@@ -144,7 +144,7 @@ class Machines:
         inode = namespace.inode(self._place.namespace(part))
         (self._place.part(part) / BOOTED).unlink(missing_ok=True)
         give_up = time.monotonic() + KILL_SECONDS
-        while inode is not None and (found := process.in_namespaces("net", {inode})):
+        while inode is not None and (found := process.residents(inode)):
             for pid in found:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
