@@ -419,6 +419,7 @@ def test_a_tag_that_passes_to_another_vnic_joins_nobody(fleet):
         taken = {name: fleet.tag(name) for name in NEWCOMERS}
         fleet.apply()
         again = {holder: fleet.tag(holder) for holder in old}
+        fleet.settle()
         flood.round()
     verdict = fleet.heard(flood.sent, fleet.ground(unsteady=moving, at_home=moving), words="tags pass on")
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from anyvisor import wiring
 from anyvisor.errors import TerminalError
 from anyvisor.lab import checks, host, manifest, prober_client, process, topology_file, verify, vm
+from anyvisor.lab.esxi import centre
 from anyvisor.lab.expectation import Picture, picture_of
 from anyvisor.lab.manifest import Recorder
 from anyvisor.lab.outage import Flow, Measurement, streaming
@@ -21,6 +22,8 @@ from anyvisor.model.names import PortName
 from anyvisor.model.state import State
 from anyvisor.settings import Settings
 
+SETTLE_SECONDS = 30.0
+"""How long the emulator of ESXi hosts is given to follow vCenter."""
 LEASE_SECONDS = 30.0
 """How long a VM is given to get its address."""
 
@@ -69,8 +72,15 @@ def picture_in_force(place: Place) -> Picture:
 
 
 def check(place: Place, say: Say) -> Report:
-    """Check every pair of VMs against what is in force, with real packets."""
+    """Check every pair of VMs against what is in force, with real packets.
+
+    Raises:
+        TerminalError: nothing has been applied yet, or the ESXi hosts of the lab do not follow their vCenter.
+    """
     topology = topology_of(place)
+    if topology.esxi_hosts:
+        # A real vCenter has done what it says; the lab's is followed by an emulator, which may be behind.
+        centre.await_settled(place, seconds=SETTLE_SECONDS)
     planned = checks.plan(topology, picture_in_force(place))
     prober_client.ensure(place, topology, Recorder(place.manifest))
     say(f"{len(planned.checks)} checks between {len(topology.vms)} VMs and the outside")
