@@ -10,8 +10,9 @@ from pathlib import Path
 
 from anyvisor.lab.place import Place
 
-RESTARTED = re.compile(r"\|daemon_unix\([^)]*\)\|ERR\|\d+ crashes: pid \d+ died, (?P<how>.+), restarting$")
-"""What the monitor of an Open vSwitch or OVN daemon (``--monitor``, ovs-vswitchd(8)) logs."""
+DIED = re.compile(r"\|\d+ crashes: pid (?P<pid>\d+) died, (?P<how>.+), (?:restarting|waiting until .*)$")
+"""What the monitor of an Open vSwitch or OVN daemon (``--monitor``, ovs-vswitchd(8)) logs; where it waits between two
+crashes, it logs the second twice."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,15 +32,20 @@ class CrashWatch:
 
     def __init__(self, place: Place) -> None:
         self._folder = place.folder
-        self._read: dict[Path, int] = {path: path.stat().st_size for path in self._logs()}
+        self._read: dict[Path, int] = {}
+        self._told: set[tuple[Path, int]] = set()
+        self.new()
 
     def new(self) -> tuple[Crash, ...]:
         """The crashes since the last call."""
-        return tuple(
-            Crash(path.parent.name, path.stem, how)
+        found = {
+            (path, pid): Crash(path.parent.name, path.stem, how)
             for path, text in sorted(self._written().items())
-            for how in crashes_in(text)
-        )
+            for pid, how in crashes_in(text).items()
+        }
+        new = tuple(crash for key, crash in found.items() if key not in self._told)
+        self._told |= found.keys()
+        return new
 
     def _written(self) -> Mapping[Path, str]:
         return {path: text for path in self._logs() if (text := self._rest(path))}
@@ -60,6 +66,7 @@ class CrashWatch:
         return tuple(self._folder.glob("*/ov[ns]*.log"))
 
 
-def crashes_in(log: str) -> tuple[str, ...]:
-    """How the daemon died, once per time that its monitor says so in this part of its log."""
-    return tuple(found["how"] for line in log.splitlines() if (found := RESTARTED.search(line)))
+def crashes_in(log: str) -> Mapping[int, str]:
+    """The processes of the daemon that died, by pid, and how, as its monitor says in this part of its log."""
+    found = (DIED.search(line) for line in log.splitlines())
+    return {int(one["pid"]): one["how"] for one in found if one is not None}

@@ -21,6 +21,14 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in {"Z", "X"} else int(fields[19])
 
 
+def name(pid: int) -> str | None:
+    """What a running process is called, its first 15 characters; None if it is gone."""
+    try:
+        return (PROC / str(pid) / "comm").read_text().strip()
+    except OSError:
+        return None
+
+
 def alive(pid: int, start: int) -> bool:
     """Whether that very process still runs."""
     return start_time(pid) == start

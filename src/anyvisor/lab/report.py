@@ -140,7 +140,9 @@ def _summary(report: Report, place: Place) -> Iterator[str]:
     for (source, target), number in sorted(report.duplicates.items()):
         yield click.style(f"{number} datagrams from {source} to {target} arrived twice", fg="yellow")
     for crash in report.crashes:
-        yield click.style(f"{crash} and was started again; what failed then was checked again", fg="yellow")
+        yield click.style(
+            f"{crash} and was started again; what did not arrive was checked again", fg="yellow"
+        )
     failures = report.failures
     for result in failures[:FAILURES_SHOWN]:
         yield click.style("wrong  ", fg="red") + in_words(result)

@@ -63,7 +63,7 @@ def _now(place: Place, one: manifest.Process) -> tuple[int, bool]:
         pid = int((place.part(one.part) / "run" / f"{one.what}.pid").read_text())
     except (OSError, ValueError):
         return one.pid, False
-    return pid, pid != one.pid and process.start_time(pid) is not None
+    return pid, pid != one.pid and process.name(pid) == one.what
 
 
 def _part(place: Place, namespace_name: str) -> str:

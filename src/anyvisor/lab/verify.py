@@ -31,23 +31,32 @@ RECOVERY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A check and what came of it. `detail` says more where the two differ."""
+    """A check and what came of it. `detail` says more where the two differ.
+
+    `unproven`: not even what must pass did, so that nothing was learned.
+    """
 
     check: Check
     allowed: bool
     detail: str = ""
+    unproven: bool = False
 
     @property
     def passed(self) -> bool:
         """Whether it is as it should be."""
         return self.allowed == self.check.expected.allow
 
+    @property
+    def may_repeat(self) -> bool:
+        """Whether it failed in a way that a switch that is away explains. What arrived and should not have, stands."""
+        return not self.passed and (not self.allowed or self.unproven)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """All results. `duplicates` counts datagrams that arrived more than once, per (source, target).
 
-    `crashes` lists daemons of the lab that died of themselves meanwhile; what failed then was checked again.
+    `crashes` lists daemons of the lab that died of themselves meanwhile; what did not arrive then was checked again.
     """
 
     results: tuple[Result, ...]
@@ -82,7 +91,7 @@ async def _verify(place: Place, plan: Plan, say: Say) -> Report:
         results += await examiner.all_of(others)
         crashes = watch.new()
         if crashes:
-            say(f"{', '.join(map(str, crashes))}; what failed is checked again")
+            say(f"{', '.join(map(str, crashes))}; what did not arrive is checked again")
             results = await examiner.once_more(results)
         duplicates = await examiner.duplicates()
     return Report(
@@ -150,10 +159,10 @@ class _Examiner:
         return list(await asyncio.gather(*(self._one(check) for check in checks)))
 
     async def once_more(self, results: Iterable[Result]) -> list[Result]:
-        """Repeat what failed until it passes or the time is up; the results, in their order."""
+        """Repeat what did not arrive until it does or the time is up; the results, in their order."""
         latest = list(results)
         give_up = time.monotonic() + RECOVERY_SECONDS
-        while (wrong := [i for i, result in enumerate(latest) if not result.passed]) and (
+        while (wrong := [i for i, result in enumerate(latest) if result.may_repeat]) and (
             time.monotonic() < give_up
         ):
             addresses = [i for i in wrong if latest[i].check.proto in {"dhcp", "slaac"}]
@@ -203,7 +212,8 @@ class _Examiner:
     async def _forged(self, check: Check) -> Result:
         honest = await self._honest(check)
         if not honest:
-            return Result(check=check, allowed=True, detail="not even the sender's own address gets there")
+            detail = "not even the sender's own address gets there"
+            return Result(check=check, allowed=True, detail=detail, unproven=True)
         tokens = [self._token(check) for _ in range(3)]
         details: dict[str, Any] = {"to": check.address, "port": check.port, "source": check.posing}
         for token in tokens:

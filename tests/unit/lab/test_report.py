@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+from dataclasses import replace
 
 import click
 import pytest
 
 from anyvisor.lab import checks, report
+from anyvisor.lab.crash import Crash
 from anyvisor.lab.verify import Report, Result
 from anyvisor.model.kinds import Scheme
 
@@ -58,6 +60,26 @@ def test_failures_are_counted_and_listed(reported, place):
     assert report.to_json(found)["failed"] == 2
     assert any(line.startswith("wrong") and "web1 → db3 icmp IPv6" in line for line in lines)
     assert "Where to look:" in lines
+
+
+def test_only_what_a_switch_that_is_away_explains_may_be_checked_again(reported):
+    for result in reported().results:
+        allowed = result.check.expected.allow
+        assert not result.may_repeat
+        assert replace(result, allowed=not allowed).may_repeat == allowed, (
+            "what arrived and should not have, stands"
+        )
+        assert replace(result, allowed=True, unproven=True).may_repeat == (not allowed)
+
+
+def test_a_crash_is_told_in_both_forms(reported, place):
+    crash = Crash("kvm2", "ovs-vswitchd", "killed (Aborted)")
+    found = replace(reported(), crashes=(crash,))
+
+    assert report.to_json(found)["crashes"] == [
+        {"part": "kvm2", "daemon": "ovs-vswitchd", "how": "killed (Aborted)"}
+    ]
+    assert any("ovs-vswitchd of kvm2 died (killed (Aborted))" in line for line in text_of(found, place))
 
 
 def test_a_matrix_is_aligned(reported, place):
