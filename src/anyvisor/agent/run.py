@@ -25,6 +25,7 @@ from anyvisor.drivers.linuxbridge.switch import LinuxBridges
 from anyvisor.drivers.listed.hypervisor import ListedHypervisor
 from anyvisor.drivers.openvswitch.openflow import OpenFlow
 from anyvisor.drivers.openvswitch.stations import Stations
+from anyvisor.drivers.xl.hypervisor import XlHypervisor
 from anyvisor.errors import AnyvisorError
 from anyvisor.model.kinds import SwitchKind
 from anyvisor.model.names import Mac
@@ -168,6 +169,10 @@ def _hypervisor(
         libvirt = LibvirtHypervisor(settings.libvirt_uri, host=settings.host)
         with libvirt, libvirt.watch(lambda _: wake()):
             yield libvirt
+    elif settings.hypervisor == "xl":
+        xen = XlHypervisor(settings.host, path=settings.xenstore)
+        with xen.watch(lambda _: wake()):
+            yield xen
     else:
         with listed.watch(lambda _: wake()):
             yield listed

@@ -34,8 +34,10 @@ class AgentSettings:
     host: HostName
     ovs: str = "unix:/var/run/openvswitch/db.sock"
     hypervisor: str = "listed"
-    """``listed`` (vNICs are found by MAC) or ``libvirt``."""
+    """``listed`` (vNICs are found by MAC), ``libvirt`` or ``xl`` (in Xen's dom0 or a network driver domain)."""
     libvirt_uri: str = "qemu:///system"
+    xenstore: str = "/run/xenstored/socket"
+    """xenstored's socket, for ``xl``."""
     interval_seconds: float = 5.0
     """How often counters are read, and everything is looked at whatever events said."""
     start_openvswitch: tuple[str, ...] = ("systemctl", "start", "openvswitch-switch")
@@ -185,8 +187,9 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "telemetry": _remote,
     "host": lambda value: HostName(_text(value)),
     "ovs": _remote,
-    "hypervisor": _one_of("listed", "libvirt"),
+    "hypervisor": _one_of("listed", "libvirt", "xl"),
     "libvirt_uri": _text,
+    "xenstore": _text,
     "interval_seconds": _seconds,
     "start_openvswitch": _command,
     "stop_openvswitch": _command,

@@ -9,12 +9,15 @@ from anyvisor.model.host import Host
 from anyvisor.model.kinds import Hypervisor, Scheme
 from anyvisor.planner.facts import traits
 
-BUILT: frozenset[str] = frozenset({"ovn", "openvswitch", "linuxbridge", "libvirt", "vsphere", "nsx"})
+BUILT: frozenset[str] = frozenset({"ovn", "openvswitch", "linuxbridge", "libvirt", "vsphere", "nsx", "xl"})
 """The packages under ``drivers/`` of this release."""
 
 _KVM = Hypervisor.KVM
 _ESXI = Hypervisor.ESXI
 _XEN = Hypervisor.XEN
+
+_WITH_BRIDGES = frozenset({Scheme.SEPARATION, Scheme.SUBSTITUTION})
+"""The schemes in which a dom0 under xl keeps, or hands over, the Linux bridges that XAPI would make by itself."""
 
 NEEDS: Mapping[tuple[Hypervisor, Scheme], tuple[str, ...]] = {
     (_KVM, Scheme.BASELINE): ("ovn", "openvswitch"),
@@ -39,7 +42,9 @@ def needed(host: Host, scheme: Scheme) -> tuple[str, ...]:
     """The drivers that carry `scheme` out on that host."""
     drivers = NEEDS.get((host.hypervisor, scheme), ())
     if host.hypervisor is _XEN and drivers:
-        return (*drivers, traits.toolstack(host))
+        toolstack = traits.toolstack(host)
+        bridged = toolstack == "xl" and scheme in _WITH_BRIDGES
+        return (*drivers, *(("linuxbridge",) if bridged else ()), toolstack)
     if scheme is Scheme.VENDOR and traits.owned_by_nsx(host):
         return (*drivers, "nsx")
     return drivers

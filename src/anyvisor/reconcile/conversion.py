@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turning a Linux bridge host into an Open vSwitch host while its VMs run: `substitution` on KVM.
+"""Turning a Linux bridge host into an Open vSwitch host while its VMs run: `substitution` on KVM and Xen.
 
 Each step is in the journal, on the disk, before it is made, and has a reverse that may be taken whether or not the
 step was. What fails is undone at once; what was cut short by the agent's death is undone when the next agent starts.

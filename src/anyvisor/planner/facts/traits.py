@@ -95,12 +95,19 @@ def on_open_vswitch(host: Host) -> bool:
     return backend in ("openvswitch", "vswitch") or (not backend and not host.switches)
 
 
+def _native(host: Host) -> tuple[SwitchKind, ...]:
+    """The kinds of switch that could stay beside the SDN. Under xl an Open vSwitch is ours to program, as on KVM."""
+    if host.hypervisor is Hypervisor.XEN and toolstack(host) == "xl":
+        return (SwitchKind.LINUX_BRIDGE,)
+    return _NATIVE[host.hypervisor]
+
+
 def native_switch(host: Host, only: SwitchKind | None = None) -> NativeSwitch | None:
     """The switch that would stay under `separation`: the first with an uplink, otherwise the first; None without one.
 
     On KVM Open vSwitch does not count: it would be programmed, not separated. With `only` no other kind counts.
     """
-    kinds = _NATIVE[host.hypervisor]
+    kinds = _native(host)
     found = sorted(
         (switch for switch in host.switches if switch.kind in kinds and only in {None, switch.kind}),
         key=lambda switch: (not switch.uplinks, kinds.index(switch.kind)),
@@ -115,7 +122,7 @@ def has_native_switch(host: Host) -> bool:
 
 def reaches_physical_network(host: Host) -> bool:
     """A native switch has an uplink, or a card is cabled to a physical network."""
-    uplinked = any(switch.uplinks for switch in host.switches if switch.kind in _NATIVE[host.hypervisor])
+    uplinked = any(switch.uplinks for switch in host.switches if switch.kind in _native(host))
     return uplinked or any(nic.physical for nic in host.nics)
 
 

@@ -135,7 +135,7 @@ _SEPARATION = (
         scheme=Scheme.SEPARATION,
         possible=False,
         code="NO_NATIVE_SWITCH",
-        reason="No switch of dom0 is known that could stay beside the SDN.",
+        reason="dom0 has no Linux bridge that could stay beside the SDN.",
         source=HOST,
         when=lacks(traits.has_native_switch),
     ),
