@@ -60,7 +60,7 @@ format: setup ## put the code into the house format
 
 unit: setup ## tests without any daemon (two minutes)
 	$(call step,unit tests)
-	@$(PYTEST) -n 2 -m "not ovn and not vcenter and not lab"
+	@$(PYTEST) -n 2 -m "not ovn and not vcenter and not lab and not xen"
 
 ovn: setup ## tests against real OVN and OVSDB daemons in a temporary folder, no root
 	$(call step,tests against OVN)
@@ -78,6 +78,18 @@ lab-test: setup-test ## tests with real packets in network namespaces (root, sud
 lab-kills: setup-test ## processes that are killed half-way, with real packets (eight minutes; root, sudo or a user namespace)
 	$(call step,what kill -9 does in the lab)
 	@tools/as-root.sh $(CURDIR)/$(BIN)/python -m pytest -v -m "lab and kills"
+
+.PHONY: test-xen nightly
+test-xen: setup-test ## a real Xen host under emulation beside a KVM host (root or sudo; seven minutes, the first time twelve)
+	@tools/setup.sh xen
+	tools/as-root.sh --real tools/xen.sh
+	tools/as-root.sh --real $(CURDIR)/$(BIN)/python -m pytest -v -m xen tests/xen
+
+nightly: ## test, lab-kills, vcenter-faults and test-xen, one after the other
+	@$(MAKE) test
+	$(MAKE) lab-kills
+	$(MAKE) vcenter-faults
+	$(MAKE) test-xen
 
 .PHONY: lab lab-down bench
 lab: setup ## bring the lab up and leave it up

@@ -3,6 +3,7 @@
 # Makes a fresh Debian 12+ or Ubuntu 24.04+ ready: distribution packages, then the Python environment in .venv.
 #   tools/setup.sh          what the program, the lab and the demo need
 #   tools/setup.sh test     and what the whole test suite needs
+#   tools/setup.sh xen      or what the emulated Xen host needs
 # Only what is missing is installed; a second run takes a fraction of a second. Settings of apt, pip and uv
 # (files and environment) are respected.
 set -euo pipefail
@@ -15,7 +16,9 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 packages=(openvswitch-switch ovn-central ovn-host python3 python3-venv iproute2 ethtool busybox procps openssl)
 packages+=(golang-go golang-github-vmware-govmomi-dev golang-github-google-uuid-dev) # for the lab's vCenter
 programs=(ovs-vswitchd ovsdb-server ovn-northd ovn-controller ip ethtool busybox sysctl openssl go)
-if [[ ${1-} == test ]]; then
+if [[ ${1-} == xen ]]; then
+  packages+=(qemu-system-x86 debootstrap debian-archive-keyring e2fsprogs)
+elif [[ ${1-} == test ]]; then
   packages+=(libvirt-daemon-system libvirt-clients python3-libvirt qemu-system-x86 cpio debootstrap graphviz)
   case "$(. /etc/os-release && echo "$ID ${ID_LIKE-}")" in
     ubuntu*) packages+=(linux-image-virtual) ;; # a kernel for the virtual machines under test

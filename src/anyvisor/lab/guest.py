@@ -40,7 +40,9 @@ echo "{prefix} booted"
 ip link set lo up
 ip link set eth0 up
 until udhcpc -f -q -n -i eth0 -t 5 -T 1 -A 1 -O mtu -s /take-lease 2>/dev/null; do :; done
+mkdir -p /www
 for word in $(cat /proc/cmdline); do
+  case $word in anyvisor.serve=*) httpd -h /www -p "${{word#*=}}" ;; esac
   case $word in anyvisor.ping=*) target=${{word#*=}} ;; *) continue ;; esac
   # The first packets may be lost: the neighbour is not known yet, the tunnel not made.
   until ping -c 1 -W 1 "$target" >/dev/null; do sleep 1; done
@@ -82,25 +84,34 @@ class Image:
     ramdisk: Path
 
 
-def build(folder: Path, *, pings: int = 10) -> Image:
+def build(
+    folder: Path,
+    *,
+    pings: int = 10,
+    boot: Path = BOOT,
+    modules: Path = MODULES,
+    wanted: Iterable[str] = WANTED,
+) -> Image:
     """Make the RAM disk in that folder, for the newest kernel of this machine. `pings` is how many are counted.
+
+    `boot` and `modules` are another system's, whose kernel it shall be; `wanted` the modules that its cards need.
 
     Raises:
         TerminalError: the machine has no kernel in /boot, or no busybox.
     """
-    version = newest_kernel(BOOT, MODULES)
-    modules = tuple(needed_modules(MODULES / version, WANTED))
+    version = newest_kernel(boot, modules)
+    loaded = tuple(needed_modules(modules / version, wanted))
     files: dict[str, tuple[bytes, int]] = {
         **busybox(),
         "init": (INIT.format(prefix=PREFIX, count=pings).encode(), 0o755),
         "take-lease": (TAKE_LEASE.format(prefix=PREFIX).encode(), 0o755),
-        "modules/order": ("\n".join(plain_name(path) for path in modules).encode(), 0o644),
+        "modules/order": ("\n".join(plain_name(path) for path in loaded).encode(), 0o644),
     }
-    files |= {f"modules/{plain_name(path)}": (contents(path), 0o644) for path in modules}
+    files |= {f"modules/{plain_name(path)}": (contents(path), 0o644) for path in loaded}
     folder.mkdir(parents=True, exist_ok=True)
     ramdisk = folder / "ramdisk"
     ramdisk.write_bytes(archive(files))
-    return Image(kernel=BOOT / f"vmlinuz-{version}", ramdisk=ramdisk)
+    return Image(kernel=boot / f"vmlinuz-{version}", ramdisk=ramdisk)
 
 
 def busybox() -> dict[str, tuple[bytes, int]]:

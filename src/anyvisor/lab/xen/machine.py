@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emulated Xen host as a part of a lab: its cables in the fabric, its power, orders for its dom0."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from anyvisor.errors import TerminalError, UnreachableError
+from anyvisor.lab import daemon, manifest, namespace, process, switch
+from anyvisor.lab.manifest import Recorder
+from anyvisor.lab.place import CENTRAL, FABRIC, Place
+from anyvisor.lab.programs import PATH, Programs
+from anyvisor.lab.topology import Underlay
+from anyvisor.lab.xen import payload
+
+PART = "xen1"
+PORT = 2222
+CONSOLE = "console"
+BOOT_SECONDS = 300.0
+"""Emulated on a busy machine; alone it is about one minute."""
+LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XenHost:
+    """What it is to be. `address` has its prefix length (``192.0.2.1/24``); `switch` is linux-bridge or openvswitch;
+    `cards` gives the VLAN of each card's port in the fabric, None for the underlay's trunk.
+    """
+
+    address: str
+    switch: str = "linux-bridge"
+    cards: tuple[int | None, ...] = (None, 200)
+    memory_mib: int = 2048
+    dom0_mib: int = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What an order came to."""
+
+    status: int
+    said: str
+    complained: str
+
+
+class XenMachine:
+    """The one Xen host of a lab. `base` is the folder that ``tools/xen.sh`` fills."""
+
+    def __init__(
+        self, place: Place, host: XenHost, underlay: Underlay, programs: Programs, base: Path
+    ) -> None:
+        self._place = place
+        self._host = host
+        self._underlay = underlay
+        self._programs = programs
+        self._base = base
+
+    @property
+    def console(self) -> Path:
+        """All that Xen, dom0's kernel and its first process print."""
+        return self._place.part(PART) / CONSOLE
+
+    def start(self, recorder: Recorder) -> None:
+        """Switch it on. It takes orders only once `await_orders` returns.
+
+        Raises:
+            TerminalError: QEMU is not installed or does not begin, or a disk was not or cannot be made.
+        """
+        emulator = shutil.which("qemu-system-x86_64", path=PATH)
+        if emulator is None or not (self._base / "ready").exists():
+            raise TerminalError("there is no emulated Xen host", hint="make test-xen makes what it needs")
+        folder = self._place.part(PART)
+        folder.mkdir(parents=True, exist_ok=True)
+        disk = payload.build(folder, self._base, self._settings())
+        # Its cards' far ends are in the fabric, and so is its emulator.
+        daemon.start_detached(
+            self._place, FABRIC, PART, [emulator, *self._arguments(disk)], recorder=recorder
+        )
+        self._connect()
+
+    def await_orders(self, *, seconds: float = BOOT_SECONDS) -> None:
+        """Return once dom0 takes orders.
+
+        Raises:
+            TerminalError: it does not within that time, or its emulator has ended.
+        """
+        give_up = time.monotonic() + seconds
+        while True:
+            try:
+                self.order("true")
+            except UnreachableError as error:
+                if time.monotonic() > give_up or not self.is_on():
+                    words = self.console.read_text(errors="replace")[-2000:] if self.console.exists() else ""
+                    raise TerminalError(f"dom0 of {PART} does not begin: {error}", hint=words) from error
+                time.sleep(LOOK_SECONDS)
+            else:
+                return
+
+    def is_on(self) -> bool:
+        """Whether its emulator runs."""
+        return any(
+            (one.part, one.what) == (FABRIC, PART) and process.alive(one.pid, one.start)
+            for one in manifest.read(self._place.manifest).processes
+        )
+
+    def order(
+        self, *argv: str, given: str = "", seconds: float = 60.0, detached: str | None = None
+    ) -> Answer:
+        """Let dom0 run a command as root.
+
+        Raises:
+            UnreachableError: nobody takes orders there.
+        """
+        wanted = {"argv": argv, "given": given, "seconds": seconds, "detached": detached}
+        address = (self._host.address.partition("/")[0], PORT)
+        try:
+            with namespace.entered(self._place.namespace(CENTRAL)):
+                connection = socket.create_connection(address, timeout=3)
+            with connection, connection.makefile("rw", encoding="utf-8") as line:
+                connection.settimeout(seconds + 30)
+                line.write(json.dumps(wanted) + "\n")
+                line.flush()
+                return Answer(**json.loads(line.readline()))
+        except (OSError, ValueError) as error:
+            raise UnreachableError(f"dom0 of {PART} takes no orders: {error}") from error
+
+    def do(self, *argv: str, given: str = "", seconds: float = 60.0) -> str:
+        """The same for what must succeed; what it said.
+
+        Raises:
+            UnreachableError: nobody takes orders there.
+            TerminalError: it failed, with its words.
+        """
+        answer = self.order(*argv, given=given, seconds=seconds)
+        if answer.status != 0:
+            raise TerminalError(f"{PART}: {' '.join(argv)}: {answer.complained or answer.said}")
+        return answer.said
+
+    def write(self, path: str, text: str, mode: str = "644") -> None:
+        """Put a file into dom0; raises as `do`."""
+        self.do("install", "-D", "-m", mode, "/dev/stdin", path, given=text)
+
+    def _settings(self) -> str:
+        host = self._host
+        return f"address={host.address}\nmtu={self._underlay.mtu}\nswitch={host.switch}\nport={PORT}\n"
+
+    def _arguments(self, disk: Path) -> Sequence[str]:
+        dom0 = "console=hvc0 root=/dev/sda rw init=/init-lab net.ifnames=0 panic=-1 quiet"
+        hypervisor = (
+            f"dom0_mem={self._host.dom0_mib}M,max:{self._host.dom0_mib}M console=com1 com1=115200 noreboot"
+        )
+        drive = "format=raw,if=ide"
+        cards = [
+            word
+            for number in range(len(self._host.cards))
+            for word in (
+                "-netdev",
+                f"tap,id=n{number},ifname={_tap(number)},script=no,downscript=no,vnet_hdr=off",
+                "-device",
+                f"e1000,netdev=n{number},mac=52:54:00:77:00:0{number}",
+            )
+        ]
+        return [
+            *("-accel", "tcg", "-m", str(self._host.memory_mib), "-display", "none", "-no-reboot"),
+            *("-serial", f"file:{self.console}", "-monitor", "none"),
+            *("-kernel", str(self._base / "xen"), "-append", hypervisor),
+            *("-initrd", f"{self._base / 'vmlinuz'} {dom0},{self._base / 'ramdisk'}"),
+            *("-drive", f"file={self._base / 'root.img'},{drive},snapshot=on"),
+            *("-drive", f"file={disk},{drive},readonly=off,snapshot=on"),
+            *cards,
+        ]
+
+    def _connect(self) -> None:
+        """Put its cards into the fabric, as other hosts' are."""
+        fabric = self._place.namespace(FABRIC)
+        taps = [_tap(number) for number in range(len(self._host.cards))]
+        self._await_taps(taps)
+        namespace.batch([f"link set {tap} mtu {self._underlay.mtu} up" for tap in taps], inside=fabric)
+        steps = []
+        for tap, vlan in zip(taps, self._host.cards, strict=True):
+            mode = ("vlan_mode=native-untagged", f"tag={self._underlay.vlan}")
+            if vlan is not None:
+                mode = ("vlan_mode=access", f"tag={vlan}")
+            steps.append(("--may-exist", "add-port", "fabric", tap, *mode))
+        switch.configure(self._place, FABRIC, self._programs, steps)
+
+    def _await_taps(self, taps: Sequence[str]) -> None:
+        give_up = time.monotonic() + 20
+        while True:
+            with namespace.entered(self._place.namespace(FABRIC)):
+                there = {name for _, name in socket.if_nameindex()}
+            if there >= set(taps):
+                return
+            if time.monotonic() > give_up or not self.is_on():
+                log = self._place.part(FABRIC) / f"{PART}.log"
+                raise TerminalError(f"the emulator of {PART} does not begin", hint=log.read_text()[-2000:])
+            time.sleep(0.05)
+
+
+def _tap(number: int) -> str:
+    return f"{PART}-{number}"

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One lab with a KVM host and an emulated Xen host, shared by all tests of this folder, which run in their order."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from anyvisor.errors import UnreachableError
+from anyvisor.lab import daemon, down, guest, namespace, session, sitefile, topology_file, up
+from anyvisor.lab.manifest import Recorder
+from anyvisor.lab.place import DATABASE_PORT, Place
+from anyvisor.lab.progress import silent
+from anyvisor.lab.xen.machine import XenHost, XenMachine
+
+BASE = Path(__file__).parents[2] / ".cache" / "xen"
+ADDRESS = "192.168.77.41"
+GUESTS = {"g1": ("00:16:3e:00:00:11", "10.1.0.61"), "g2": ("00:16:3e:00:00:12", "10.1.0.62")}
+LEASE_SECONDS = 240
+"""A guest boots in the emulated machine in about half a minute, two at once on a busy one in two."""
+
+
+def pytest_collection_modifyitems(items):
+    if os.geteuid() != 0:
+        for item in items:
+            if "tests/xen" in item.nodeid:
+                item.add_marker(pytest.mark.skip(reason="needs root; `make test-xen` arranges that"))
+
+
+class Xen:
+    """The lab, its Xen host, and the product's commands outside of both."""
+
+    guests = GUESTS
+
+    def __init__(self, place, machine, topology):
+        self.place, self.machine, self.topology = place, machine, topology
+        self.environment = {**os.environ, "ANYVISOR_DATABASE": place.database}
+
+    def eventually(self, what, true, seconds=60):
+        give_up = time.monotonic() + seconds
+        while not true():
+            words = self.agents_words() if time.monotonic() > give_up else ""
+            assert not words, f"after {seconds} s still not: {what}{words}"
+            time.sleep(0.5)
+
+    def anyvisor(self, *arguments):
+        argv = [sys.executable, "-m", "anyvisor", *arguments]
+        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr + self.agents_words()
+        return done.stdout
+
+    def agents_words(self):
+        with suppress(UnreachableError):
+            return (
+                "\n--- agent in dom0\n" + self.machine.order("tail", "-n", "40", "/var/log/anyvisor.log").said
+            )
+        return "\n--- dom0 does not answer"
+
+    def apply(self, scheme, wait=180):
+        path = self.place.folder / f"site-{scheme}.yaml"
+        path.write_text(yaml.safe_dump(self.site(scheme), sort_keys=False))
+        return self.anyvisor("apply", "-f", str(path), "--wait", str(wait))
+
+    def site(self, scheme):
+        """The lab's own site, and the Xen host beside kvm1 as the lab's host with a Linux bridge is."""
+        bridged = topology_file.load().host("kvm3")
+        hosts = (*self.topology.hosts, replace(bridged, name="xen1", ip=ADDRESS, nics=bridged.nics[:2]))
+        document = sitefile.document(self.place, replace(self.topology, hosts=hosts), {})
+        entry = next(host for host in document["hosts"] if host["name"] == "xen1")
+        entry |= {"hypervisor": "xen", "version": "4.17", "scheme": scheme}
+        entry["switches"] = [{**switch, "name": "xenbr0"} for switch in entry["switches"]]
+        for name, (mac, address) in GUESTS.items():
+            port = {"name": name, "network": "web", "vm": name, "host": "xen1", "mac": mac, "ips": [address]}
+            document["ports"].append({**port, "security_groups": ["web"]})
+        return document
+
+    def start_agent(self):
+        argv = ["python3", "-m", "anyvisor", "-v", "agent", "--config", "/etc/anyvisor/anyvisor.toml"]
+        paths = ["env", "PYTHONPATH=/payload/site", "PYTHONDONTWRITEBYTECODE=1"]
+        self.machine.order(*paths, *argv, detached="/var/log/anyvisor.log")
+
+    def create(self, name, *pings):
+        mac, _ = GUESTS[name]
+        words = ["console=hvc0", "quiet", "net.ifnames=0", "anyvisor.serve=80", "anyvisor.serve=81"]
+        words += [f"anyvisor.ping={address}" for address in pings]
+        lines = [
+            f'name="{name}"',
+            'type="pv"',
+            'kernel="/payload/guest/kernel"',
+            'ramdisk="/payload/guest/ramdisk"',
+            f'extra="{" ".join(words)}"',
+            "memory=160",
+            "vcpus=1",
+            f"vif=['mac={mac},script=vif-anyvisor,bridge=xenbr0']",
+        ]
+        self.machine.write(f"/etc/xen/{name}.cfg", "\n".join(lines) + "\n")
+        # What an earlier guest of that name has said is not this one's.
+        self.machine.do("rm", "-f", f"/var/log/xen/console/guest-{name}.log")
+        self.machine.do("xl", "create", f"/etc/xen/{name}.cfg", seconds=180)
+
+    def said(self, name, word):
+        """What a guest has said of that word on its console, which dom0 logs, since it was last switched on."""
+        text = self.machine.order("cat", f"/var/log/xen/console/guest-{name}.log").said
+        copy = self.place.folder / f"console-{name}"
+        copy.write_text(text)
+        return [values for found, values in guest.said(copy) if found == word]
+
+    def await_lease(self, name):
+        self.eventually(f"{name} has a lease", lambda: self.said(name, "lease"), LEASE_SECONDS)
+        return self.said(name, "lease")[-1]
+
+    def view(self):
+        return json.loads(self.anyvisor("view", "--json"))
+
+    def host(self):
+        return next(host for host in self.view()["hosts"] if host["host"] == "xen1")
+
+    def connects(self, source, address, port):
+        """Whether a TCP connection from a VM of the KVM side is accepted."""
+        argv = ["busybox", "nc", "-w", "3", address, str(port), "-e", "true"]
+        inside = namespace.command(self.place.namespace(source), argv)
+        return (
+            subprocess.run(inside, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+        )
+
+    def pings(self, source, address, count=3):
+        argv = ["busybox", "ping", "-c", str(count), "-W", "2", address]
+        inside = namespace.command(self.place.namespace(source), argv)
+        return subprocess.run(inside, capture_output=True, check=False).returncode == 0
+
+    def streaming(self, source, target):
+        return session.measuring(self.place, session.flow(self.place, source, target))
+
+    def marks(self, device):
+        return self.machine.do("ovs-vsctl", "get", "Interface", device, "external_ids")
+
+    def kill_agent(self):
+        self.machine.do("pkill", "-KILL", "-f", "anyvisor -v agent")
+
+
+AGENT = f"""\
+host = "xen1"
+database = "tcp:192.168.77.1:{DATABASE_PORT}"
+hypervisor = "xl"
+interval_seconds = 2
+probe_seconds = 20
+patience_seconds = 60
+start_openvswitch = ["/usr/share/openvswitch/scripts/ovs-ctl", "--system-id=xen1", "start"]
+stop_openvswitch = ["/usr/share/openvswitch/scripts/ovs-ctl", "stop"]
+start_ovn_controller = ["/usr/share/ovn/scripts/ovn-ctl", "start_controller"]
+stop_ovn_controller = ["/usr/share/ovn/scripts/ovn-ctl", "stop_controller"]
+"""
+
+
+@pytest.fixture(scope="session")
+def xen():
+    place = Place(name="xen")
+    down.down(place)
+    whole = topology_file.load()
+    topology = replace(
+        whole,
+        hosts=tuple(host for host in whole.hosts if host.name == "kvm1"),
+        vms=tuple(vm for vm in whole.vms if vm.host == "kvm1"),
+        variants={},
+    )
+    up.up(place, topology, up.Options(), silent)
+    try:
+        recorder = Recorder(place.manifest)
+        machine = XenMachine(
+            place, XenHost(address=f"{ADDRESS}/24"), topology.underlay, up.programs_of(place, None), BASE
+        )
+        begin = time.monotonic()
+        machine.start(recorder)
+        machine.await_orders()
+        sys.stderr.write(f"\n    dom0 takes orders after {time.monotonic() - begin:.0f} s\n")
+        serve = [sys.executable, "-m", "anyvisor", "-v", "--database", place.database, "serve"]
+        daemon.start_detached(place, "central", "anyvisord", serve, recorder=recorder)
+        world = Xen(place, machine, topology)
+        machine.write("/etc/anyvisor/anyvisor.toml", AGENT)
+        world.start_agent()
+        yield world
+    finally:
+        down.down(place)
