@@ -23,6 +23,7 @@ from anyvisor.lab.xen.machine import XenHost, XenMachine
 BASE = Path(__file__).parents[2] / ".cache" / "xen"
 ADDRESS = "192.168.77.41"
 GUESTS = {"g1": ("00:16:3e:00:00:11", "10.1.0.61"), "g2": ("00:16:3e:00:00:12", "10.1.0.62")}
+PROGRAM = ("env", "PYTHONPATH=/payload/site", "PYTHONDONTWRITEBYTECODE=1", "python3", "-m", "anyvisor")
 LEASE_SECONDS = 240
 """A guest boots in the emulated machine in about half a minute, two at once on a busy one in two."""
 
@@ -81,10 +82,17 @@ class Xen:
             document["ports"].append({**port, "security_groups": ["web"]})
         return document
 
+    def install_agent(self):
+        """By the one command; then what differs in this dom0 from a usual one is added to its settings."""
+        database = f"tcp:192.168.77.1:{DATABASE_PORT}"
+        self.installed = self.machine.do(
+            *PROGRAM, "agent", "--install", "--host", "xen1", "--database", database
+        )
+        settings = self.machine.do("cat", SETTINGS)
+        self.machine.write(SETTINGS, settings + IN_DOM0)
+
     def start_agent(self):
-        argv = ["python3", "-m", "anyvisor", "-v", "agent", "--config", "/etc/anyvisor/anyvisor.toml"]
-        paths = ["env", "PYTHONPATH=/payload/site", "PYTHONDONTWRITEBYTECODE=1"]
-        self.machine.order(*paths, *argv, detached="/var/log/anyvisor.log")
+        self.machine.order(*PROGRAM, "-v", "agent", "--config", SETTINGS, detached="/var/log/anyvisor.log")
 
     def create(self, name, *pings):
         mac, _ = GUESTS[name]
@@ -145,10 +153,8 @@ class Xen:
         self.machine.do("pkill", "-KILL", "-f", "anyvisor -v agent")
 
 
-AGENT = f"""\
-host = "xen1"
-database = "tcp:192.168.77.1:{DATABASE_PORT}"
-hypervisor = "xl"
+SETTINGS = "/etc/anyvisor/anyvisor.toml"
+IN_DOM0 = """\
 interval_seconds = 2
 probe_seconds = 20
 patience_seconds = 60
@@ -157,6 +163,7 @@ stop_openvswitch = ["/usr/share/openvswitch/scripts/ovs-ctl", "stop"]
 start_ovn_controller = ["/usr/share/ovn/scripts/ovn-ctl", "start_controller"]
 stop_ovn_controller = ["/usr/share/ovn/scripts/ovn-ctl", "stop_controller"]
 """
+"""The emulated dom0 has no systemd, and is slow."""
 
 
 @pytest.fixture(scope="session")
@@ -183,7 +190,7 @@ def xen():
         serve = [sys.executable, "-m", "anyvisor", "-v", "--database", place.database, "serve"]
         daemon.start_detached(place, "central", "anyvisord", serve, recorder=recorder)
         world = Xen(place, machine, topology)
-        machine.write("/etc/anyvisor/anyvisor.toml", AGENT)
+        world.install_agent()
         world.start_agent()
         yield world
     finally:

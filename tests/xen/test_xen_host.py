@@ -19,6 +19,12 @@ def tell(capsys, text):
         sys.stdout.write(f"\n    {text}")
 
 
+def test_one_command_installs_the_agent_in_dom0(xen):
+    assert "write /etc/xen/scripts/vif-anyvisor (mode 755)" in xen.installed
+    assert "apt-get" not in xen.installed, "Open vSwitch and ovn-controller are there"
+    assert 'hypervisor = "xl"' in xen.machine.do("cat", "/etc/anyvisor/anyvisor.toml")
+
+
 def test_guests_behind_the_native_switch_get_what_was_decided(xen):
     xen.apply("separation")
     xen.create("g1")

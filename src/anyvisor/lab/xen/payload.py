@@ -29,8 +29,6 @@ def build(folder: Path, base: Path, settings: str) -> Path:
     tree.mkdir(parents=True)
     dom0 = files("anyvisor.lab.xen") / "dom0"
     _write(tree / "init", (dom0 / "init").read_text(encoding="utf-8"), 0o755)
-    script = files("anyvisor.drivers.xl") / "hotplug" / "vif-anyvisor"
-    _write(tree / "vif-anyvisor", script.read_text(encoding="utf-8"), 0o755)
     _write(tree / "settings", settings, 0o644)
     image = guest.build(tree / "guest", boot=base / "boot", modules=base / "modules", wanted=MODULES)
     shutil.copyfile(image.kernel, tree / "guest" / "kernel")

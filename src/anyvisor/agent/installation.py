@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What it takes to make the agent a service of this machine: seen, compared, and what is missing. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from anyvisor.errors import Fault, InputError, TerminalError
+
+PACKAGES: Mapping[str, str] = {"ovs-vswitchd": "openvswitch-switch", "ovn-controller": "ovn-host"}
+"""The programs that a chassis needs, and the packages of Debian and Ubuntu that have them."""
+CONFIG = "/etc/anyvisor/anyvisor.toml"
+UNIT_NAME = "anyvisor-agent.service"
+UNIT = f"/etc/systemd/system/{UNIT_NAME}"
+HOTPLUG = "/etc/xen/scripts/vif-anyvisor"
+UNIT_TEXT = """\
+[Unit]
+Description=anyvisor's agent: plugs vNICs into the switch of this machine
+Wants=network-online.target
+After=network-online.target openvswitch-switch.service ovn-controller.service xen.service libvirtd.service
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart={program} agent
+Restart=always
+RestartSec=10
+# Packets need no agent: what it may have started goes on without it.
+KillMode=process
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """The machine as it is. `files` are those of our files that are there."""
+
+    programs: frozenset[str] = frozenset()
+    files: Mapping[str, str] = field(default_factory=dict)
+    apt: bool = True
+    systemd: bool = True
+    dom0: bool = False
+    libvirt: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the operator says. `program` is how this program is called; empty words where nothing was said."""
+
+    program: str
+    host: str = ""
+    database: str = ""
+    hotplug: str = field(default="", repr=False)
+    """The text of Xen's hotplug script."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteFile:
+    """Put a file there, whole; `mode` as chmod(1) writes it."""
+
+    path: str
+    text: str = field(repr=False)
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Run a command that must succeed."""
+
+    argv: tuple[str, ...]
+
+
+Step = WriteFile | Run
+
+
+def planned(ground: Ground, wish: Wish) -> tuple[Step, ...]:
+    """What is to be done, in order; nothing where all is as it should be. Settings that are there are left alone.
+
+    Raises:
+        InputError: there are no settings yet, and the database was not named.
+        TerminalError: programs are missing, and this machine has no apt to get them by.
+    """
+    if CONFIG not in ground.files and not wish.database:
+        raise InputError([Fault("--database", f"is needed where there is no {CONFIG} yet")])
+    return tuple(_planned(ground, wish))
+
+
+def _planned(ground: Ground, wish: Wish) -> Iterator[Step]:
+    missing = [package for program, package in PACKAGES.items() if program not in ground.programs]
+    if missing and not ground.apt:
+        lacking = ", ".join(program for program in PACKAGES if program not in ground.programs)
+        raise TerminalError(f"not found: {lacking}", hint="install Open vSwitch and OVN's host part first")
+    if missing:
+        yield Run(argv=("apt-get", "install", "--yes", "--no-install-recommends", *missing))
+    if CONFIG not in ground.files:
+        yield WriteFile(path=CONFIG, text=_settings(ground, wish), mode=0o640)
+    if ground.dom0:
+        yield from _written(ground, HOTPLUG, wish.hotplug, 0o755)
+    if ground.systemd:
+        unit = tuple(_written(ground, UNIT, UNIT_TEXT.format(program=wish.program), 0o644))
+        yield from unit
+        if unit:
+            yield Run(argv=("systemctl", "daemon-reload"))
+        yield Run(argv=("systemctl", "enable", "--now", UNIT_NAME))
+
+
+def _written(ground: Ground, path: str, text: str, mode: int) -> Iterator[WriteFile]:
+    if ground.files.get(path) != text:
+        yield WriteFile(path=path, text=text, mode=mode)
+
+
+def _settings(ground: Ground, wish: Wish) -> str:
+    hypervisor = "xl" if ground.dom0 else "libvirt" if ground.libvirt else "listed"
+    said = {"host": wish.host, "database": wish.database, "hypervisor": hypervisor}
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items() if value)
+
+
+def remarks(ground: Ground) -> Iterator[str]:
+    """What stays for the operator to do, a sentence each."""
+    if ground.dom0:
+        yield "Name vif-anyvisor as the script of guests' vifs (vif.default.script in /etc/xen/xl.conf)."
+    if not ground.systemd:
+        yield "This machine has no systemd: let `anyvisor agent` be started in its own way."
+
+
+def describe(step: Step) -> str:
+    """One line."""
+    if isinstance(step, WriteFile):
+        return f"write {step.path} (mode {step.mode:o})"
+    return f"run {' '.join(step.argv)}"

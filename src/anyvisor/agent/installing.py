@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making the agent a service: looking at the machine, and carrying the steps out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+
+from anyvisor.agent.installation import CONFIG, HOTPLUG, PACKAGES, UNIT, Ground, Step, Wish, WriteFile
+from anyvisor.errors import TerminalError
+
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def look(root: Path = Path("/")) -> Ground:
+    """The machine as it is; `root` is where its files begin."""
+    ours = (CONFIG, UNIT, HOTPLUG)
+    capabilities = _text(root / "proc/xen/capabilities") or ""
+    return Ground(
+        programs=frozenset(name for name in PACKAGES if shutil.which(name, path=_PATH)),
+        files={path: text for path in ours if (text := _text(root / path.lstrip("/"))) is not None},
+        apt=shutil.which("apt-get", path=_PATH) is not None,
+        systemd=(root / "run/systemd/system").is_dir(),
+        dom0="control_d" in capabilities,
+        libvirt=(root / "run/libvirt/libvirt-sock").exists(),
+    )
+
+
+def wish(host: str | None, database: str | None) -> Wish:
+    """What was said on the command line, with how this program is called."""
+    own = Path(sys.argv[0]).absolute()
+    program = str(own) if own.name == "anyvisor" else f"{sys.executable} -m anyvisor"
+    script = files("anyvisor.drivers.xl") / "hotplug" / "vif-anyvisor"
+    return Wish(
+        program=program, host=host or "", database=database or "", hotplug=script.read_text(encoding="utf-8")
+    )
+
+
+def carry_out(steps: Iterable[Step], root: Path = Path("/")) -> None:
+    """Do them in order. Each may be repeated: a second run begins where the first ended.
+
+    Raises:
+        TerminalError: one failed, with its words; those before it are done.
+    """
+    for step in steps:
+        if isinstance(step, WriteFile):
+            _write(root / step.path.lstrip("/"), step)
+        else:
+            done = subprocess.run(
+                step.argv,
+                env={**os.environ, "PATH": _PATH, "DEBIAN_FRONTEND": "noninteractive"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                words = (done.stderr or done.stdout).strip()
+                raise TerminalError(f"{' '.join(step.argv)}: {words or f'status {done.returncode}'}")
+
+
+def _write(path: Path, step: WriteFile) -> None:
+    """Whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f".{path.name}.new")
+        new.write_text(step.text, encoding="utf-8")
+        new.chmod(step.mode)
+        new.replace(path)
+    except OSError as error:
+        raise TerminalError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making the agent a service: what is planned for which machine, and that doing it leaves nothing to do."""
+
+import tomllib
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anyvisor.agent import installing
+from anyvisor.agent.installation import (
+    CONFIG,
+    HOTPLUG,
+    PACKAGES,
+    UNIT,
+    Ground,
+    Run,
+    Wish,
+    WriteFile,
+    planned,
+    remarks,
+)
+from anyvisor.errors import InputError, TerminalError
+
+WISH = Wish(
+    program="/opt/anyvisor/bin/anyvisor", host="xen1", database="ssl:192.0.2.1:6640", hotplug="#!/bin/bash\n"
+)
+GROUNDS = st.builds(
+    Ground,
+    programs=st.frozensets(st.sampled_from(sorted(PACKAGES))),
+    systemd=st.booleans(),
+    dom0=st.booleans(),
+    libvirt=st.booleans(),
+)
+
+
+def written(steps):
+    return {step.path: step for step in steps if isinstance(step, WriteFile)}
+
+
+def after(ground, steps):
+    files = {path: step.text for path, step in written(steps).items()}
+    return replace(ground, programs=frozenset(PACKAGES), files={**ground.files, **files})
+
+
+@given(GROUNDS)
+def test_what_was_done_needs_not_be_done_again(ground):
+    again = planned(after(ground, planned(ground, WISH)), WISH)
+
+    assert written(again) == {}
+    assert [step.argv[0] for step in again] == (["systemctl"] if ground.systemd else [])
+
+
+@pytest.mark.parametrize(
+    ("ground", "hypervisor"),
+    [(Ground(dom0=True, libvirt=True), "xl"), (Ground(libvirt=True), "libvirt"), (Ground(), "listed")],
+)
+def test_the_settings_say_who_knows_the_vms(ground, hypervisor):
+    settings = tomllib.loads(written(planned(ground, WISH))[CONFIG].text)
+
+    assert settings == {"host": "xen1", "database": "ssl:192.0.2.1:6640", "hypervisor": hypervisor}
+
+
+def test_only_dom0_gets_the_hotplug_script_and_it_can_be_run():
+    assert HOTPLUG not in written(planned(Ground(), WISH))
+    assert written(planned(Ground(dom0=True), WISH))[HOTPLUG].mode & 0o111
+    assert any("vif.default.script" in remark for remark in remarks(Ground(dom0=True)))
+
+
+def test_packages_come_first_and_only_those_that_are_missing():
+    first = planned(Ground(programs=frozenset({"ovs-vswitchd"})), WISH)[0]
+
+    assert first == Run(argv=("apt-get", "install", "--yes", "--no-install-recommends", "ovn-host"))
+
+
+def test_without_apt_what_is_missing_is_named():
+    with pytest.raises(TerminalError, match="not found: ovs-vswitchd, ovn-controller"):
+        planned(Ground(apt=False), WISH)
+
+
+def test_settings_that_are_there_are_left_alone_and_without_any_the_database_must_be_named():
+    there = Ground(files={CONFIG: 'database = "ssl:other:6640"\n'})
+
+    assert CONFIG not in written(planned(there, replace(WISH, database="")))
+    with pytest.raises(InputError) as caught:
+        planned(Ground(), replace(WISH, database=""))
+    assert [fault.place for fault in caught.value.faults] == ["--database"]
+
+
+def test_a_machine_without_systemd_gets_no_unit_and_is_told_so():
+    ground = Ground(systemd=False)
+
+    assert UNIT not in written(planned(ground, WISH))
+    assert any("no systemd" in remark for remark in remarks(ground))
+
+
+def test_files_are_laid_with_their_modes_and_seen_again(tmp_path):
+    (tmp_path / "proc/xen").mkdir(parents=True)
+    (tmp_path / "proc/xen/capabilities").write_text("control_d\n")
+    ground = installing.look(tmp_path)
+    assert ground.dom0
+    assert not ground.systemd
+
+    steps = [step for step in planned(ground, WISH) if isinstance(step, WriteFile)]
+    installing.carry_out(steps, tmp_path)
+
+    assert installing.look(tmp_path).files == {CONFIG: written(steps)[CONFIG].text, HOTPLUG: WISH.hotplug}
+    assert (tmp_path / HOTPLUG.lstrip("/")).stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / CONFIG.lstrip("/")).stat().st_mode & 0o777 == 0o640
+
+
+def test_a_command_that_fails_ends_it_with_its_words(tmp_path):
+    with pytest.raises(TerminalError, match=r"sh -c .*: so it is"):
+        installing.carry_out([Run(argv=("sh", "-c", "echo so it is >&2; exit 1"))], tmp_path)
+
+
+def test_the_shipped_hotplug_script_is_what_dom0_gets():
+    assert installing.wish(None, None).hotplug.startswith("#!/bin/bash\n")
