@@ -25,6 +25,10 @@ ATTEMPTS = 5
 """For what should pass: the first packet to a new tunnel peer is lost while its address is looked up."""
 ADDRESS_SECONDS = 30.0
 """How long VMs are given to get their addresses."""
+LOOK_SECONDS = 0.2
+"""How often it is looked whether one has an address, or is reached again."""
+ADDRESSES = frozenset({"dhcp", "slaac"})
+"""Checks that ask for an address; all others send packets."""
 RECOVERY_SECONDS = 30.0
 """How long a switch that crashed is given to pass packets again, once its monitor has started it anew."""
 
@@ -106,13 +110,13 @@ def _split(checks: Iterable[Check]) -> tuple[list[Check], list[Check]]:
     addresses: list[Check] = []
     others: list[Check] = []
     for check in checks:
-        (addresses if check.proto in {"dhcp", "slaac"} else others).append(check)
+        (addresses if check.proto in ADDRESSES else others).append(check)
     return addresses, others
 
 
-def _replaced(results: Iterable[Result], places: Iterable[int], new: Iterable[Result]) -> list[Result]:
-    instead = dict(zip(places, new, strict=True))
-    return [instead.get(i, result) for i, result in enumerate(results)]
+def _lacking(results: Iterable[Result]) -> set[tuple[str, int]]:
+    """Who has no address of which IP version."""
+    return {(r.check.source, r.check.version) for r in results if r.check.proto in ADDRESSES and not r.passed}
 
 
 class _Examiner:
@@ -136,11 +140,9 @@ class _Examiner:
             done += [result for result in results if result.passed or final]
             open_checks = [result.check for result in results if not result.passed and not final]
             if open_checks:
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(LOOK_SECONDS)
         # Whoever has no address is not asked again and again: each of those answers is known.
-        self._without_address = {
-            (result.check.source, result.check.version) for result in done if not result.passed
-        }
+        self._without_address = _lacking(done)
         return done
 
     async def _has_address(self, check: Check) -> Result:
@@ -162,17 +164,18 @@ class _Examiner:
         """Repeat what did not arrive until it does or the time is up; the results, in their order."""
         latest = list(results)
         give_up = time.monotonic() + RECOVERY_SECONDS
-        while (wrong := [i for i, result in enumerate(latest) if result.may_repeat]) and (
+        while (again := [i for i, result in enumerate(latest) if result.may_repeat]) and (
             time.monotonic() < give_up
         ):
-            addresses = [i for i in wrong if latest[i].check.proto in {"dhcp", "slaac"}]
-            if addresses:
-                again = await asyncio.gather(*(self._has_address(latest[i].check) for i in addresses))
-                latest = _replaced(latest, addresses, again)
-                self._without_address -= {(r.check.source, r.check.version) for r in again if r.passed}
-            others = [i for i in wrong if i not in addresses]
-            latest = _replaced(latest, others, await self.all_of(latest[i].check for i in others))
+            await asyncio.sleep(LOOK_SECONDS)
+            repeated = await asyncio.gather(*(self._repeated(latest[i].check) for i in again))
+            for i, result in zip(again, repeated, strict=True):
+                latest[i] = result
+            self._without_address = _lacking(latest)
         return latest
+
+    async def _repeated(self, check: Check) -> Result:
+        return await (self._has_address(check) if check.proto in ADDRESSES else self._one(check))
 
     async def _one(self, check: Check) -> Result:
         async with self._slots:
