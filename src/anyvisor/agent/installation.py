@@ -7,12 +7,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from anyvisor.agent.settings import DEFAULT_FILE
+from anyvisor.codec.user_data import UNIT as UNIT_NAME
 from anyvisor.errors import Fault, InputError, TerminalError
 
 PACKAGES: Mapping[str, str] = {"ovs-vswitchd": "openvswitch-switch", "ovn-controller": "ovn-host"}
 """The programs that a chassis needs, and the packages of Debian and Ubuntu that have them."""
-CONFIG = "/etc/anyvisor/anyvisor.toml"
-UNIT_NAME = "anyvisor-agent.service"
+CONFIG = str(DEFAULT_FILE)
 UNIT = f"/etc/systemd/system/{UNIT_NAME}"
 HOTPLUG = "/etc/xen/scripts/vif-anyvisor"
 UNIT_TEXT = """\
@@ -32,6 +33,7 @@ KillMode=process
 [Install]
 WantedBy=multi-user.target
 """
+"""Unlike an appliance's it prepares nothing, and does not want Open vSwitch: a host may have a Linux bridge still."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

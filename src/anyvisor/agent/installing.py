@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -41,26 +41,24 @@ def wish(host: str | None, database: str | None) -> Wish:
     )
 
 
-def carry_out(steps: Iterable[Step], root: Path = Path("/")) -> None:
-    """Do them in order. Each may be repeated: a second run begins where the first ended.
+def carry_out(step: Step, root: Path = Path("/")) -> None:
+    """Do it. It may be repeated: a second run of all begins where the first ended.
 
     Raises:
-        TerminalError: one failed, with its words; those before it are done.
+        TerminalError: it failed, with its words.
     """
-    for step in steps:
-        if isinstance(step, WriteFile):
-            _write(root / step.path.lstrip("/"), step)
-        else:
-            done = subprocess.run(
-                step.argv,
-                env={**os.environ, "PATH": _PATH, "DEBIAN_FRONTEND": "noninteractive"},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode != 0:
-                words = (done.stderr or done.stdout).strip()
-                raise TerminalError(f"{' '.join(step.argv)}: {words or f'status {done.returncode}'}")
+    if isinstance(step, WriteFile):
+        _write(root / step.path.lstrip("/"), step)
+    else:
+        _run(step.argv)
+
+
+def _run(argv: Sequence[str]) -> None:
+    environment = {**os.environ, "PATH": _PATH, "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        words = (done.stderr or done.stdout).strip()
+        raise TerminalError(f"{' '.join(argv)}: {words or f'status {done.returncode}'}")
 
 
 def _write(path: Path, step: WriteFile) -> None:

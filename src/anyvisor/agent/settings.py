@@ -34,7 +34,7 @@ class AgentSettings:
     host: HostName
     ovs: str = "unix:/var/run/openvswitch/db.sock"
     hypervisor: str = "listed"
-    """``listed`` (vNICs are found by MAC), ``libvirt`` or ``xl`` (in Xen's dom0 or a network driver domain)."""
+    """``listed`` (vNICs are found by MAC), ``libvirt`` or ``xl`` (in Xen's dom0)."""
     libvirt_uri: str = "qemu:///system"
     xenstore: str = "/run/xenstored/socket"
     """xenstored's socket, for ``xl``."""

@@ -61,6 +61,6 @@ def _install(host: str | None, database: str | None, *, dry_run: bool) -> None:
     for step in steps:
         click.echo(installation.describe(step))
         if not dry_run:
-            installing.carry_out([step])
+            installing.carry_out(step)
     for remark in installation.remarks(ground):
         click.echo(remark)

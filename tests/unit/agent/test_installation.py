@@ -103,7 +103,8 @@ def test_files_are_laid_with_their_modes_and_seen_again(tmp_path):
     assert not ground.systemd
 
     steps = [step for step in planned(ground, WISH) if isinstance(step, WriteFile)]
-    installing.carry_out(steps, tmp_path)
+    for step in steps:
+        installing.carry_out(step, tmp_path)
 
     assert installing.look(tmp_path).files == {CONFIG: written(steps)[CONFIG].text, HOTPLUG: WISH.hotplug}
     assert (tmp_path / HOTPLUG.lstrip("/")).stat().st_mode & 0o777 == 0o755
@@ -112,7 +113,7 @@ def test_files_are_laid_with_their_modes_and_seen_again(tmp_path):
 
 def test_a_command_that_fails_ends_it_with_its_words(tmp_path):
     with pytest.raises(TerminalError, match=r"sh -c .*: so it is"):
-        installing.carry_out([Run(argv=("sh", "-c", "echo so it is >&2; exit 1"))], tmp_path)
+        installing.carry_out(Run(argv=("sh", "-c", "echo so it is >&2; exit 1")), tmp_path)
 
 
 def test_the_shipped_hotplug_script_is_what_dom0_gets():

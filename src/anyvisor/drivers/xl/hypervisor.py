@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SOCKET = "/run/xenstored/socket"
 VERSION = Path("/sys/hypervisor/version")
 _AGAIN_SECONDS = 2.0
 """How long a watcher that lost xenstored waits before it tries again."""
@@ -33,11 +32,11 @@ _AGAIN_SECONDS = 2.0
 class XlHypervisor:
     """Dom0, which this program runs in: called `host`, whatever its own name is.
 
-    xenstored may be away when this is made: each look makes a connection of its own. `version` is where the kernel
-    tells Xen's version (``/sys/hypervisor/version``).
+    xenstored, whose socket is `path`, may be away when this is made: each look makes a connection of its own. `version`
+    is where the kernel tells Xen's version.
     """
 
-    def __init__(self, host: HostName, *, path: str = SOCKET, version: Path = VERSION) -> None:
+    def __init__(self, host: HostName, *, path: str, version: Path = VERSION) -> None:
         self._host = host
         self._path = path
         self._version = version
