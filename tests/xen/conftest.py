@@ -47,8 +47,7 @@ class Xen:
     def eventually(self, what, true, seconds=60):
         give_up = time.monotonic() + seconds
         while not true():
-            words = self.agents_words() if time.monotonic() > give_up else ""
-            assert not words, f"after {seconds} s still not: {what}{words}"
+            assert time.monotonic() < give_up, f"after {seconds} s still not: {what}{self.agents_words()}"
             time.sleep(0.5)
 
     def anyvisor(self, *arguments):

@@ -29,12 +29,11 @@ LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class XenHost:
-    """What it is to be. `address` has its prefix length (``192.0.2.1/24``); `switch` is linux-bridge or openvswitch;
-    `cards` gives the VLAN of each card's port in the fabric, None for the underlay's trunk.
+    """What it is to be. `address` (``192.0.2.1/24``) is that of dom0's Linux bridge; `cards` gives the VLAN of each
+    card's port in the fabric, None for the underlay's trunk.
     """
 
     address: str
-    switch: str = "linux-bridge"
     cards: tuple[int | None, ...] = (None, 200)
     memory_mib: int = 2048
     dom0_mib: int = 1024
@@ -147,8 +146,7 @@ class XenMachine:
         self.do("install", "-D", "-m", mode, "/dev/stdin", path, given=text)
 
     def _settings(self) -> str:
-        host = self._host
-        return f"address={host.address}\nmtu={self._underlay.mtu}\nswitch={host.switch}\nport={PORT}\n"
+        return f"address={self._host.address}\nmtu={self._underlay.mtu}\nport={PORT}\n"
 
     def _arguments(self, disk: Path) -> Sequence[str]:
         dom0 = "console=hvc0 root=/dev/sda rw init=/init-lab net.ifnames=0 panic=-1 quiet"
@@ -172,7 +170,7 @@ class XenMachine:
             *("-kernel", str(self._base / "xen"), "-append", hypervisor),
             *("-initrd", f"{self._base / 'vmlinuz'} {dom0},{self._base / 'ramdisk'}"),
             *("-drive", f"file={self._base / 'root.img'},{drive},snapshot=on"),
-            *("-drive", f"file={disk},{drive},readonly=off,snapshot=on"),
+            *("-drive", f"file={disk},{drive},snapshot=on"),
             *cards,
         ]
 
