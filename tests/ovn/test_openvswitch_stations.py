@@ -52,12 +52,19 @@ def stations(ovs, driver):
 def send(ovs, device, source, destination, vlan=200):
     tag = f"8100{vlan:04x}" if vlan else ""
     frame = (destination + source).replace(":", "") + tag + "88b5" + "00" * 46
-    ovs.run("ovs-appctl", "-t", f"{ovs.folder}/ovs-vswitchd.ctl", "netdev-dummy/receive", device, frame)
+    tell(ovs, "netdev-dummy/receive", device, frame)
+    # Answered once it is queued; the switch takes it in its next round, before it hears another order.
+    for _ in range(2):
+        tell(ovs, "version")
     return len(frame) // 2
 
 
+def tell(ovs, *order):
+    ovs.run("ovs-appctl", "-t", f"{ovs.folder}/ovs-vswitchd.ctl", *order)
+
+
 def counted(ovs, stations, wanted):
-    ovs.run("ovs-appctl", "-t", f"{ovs.folder}/ovs-vswitchd.ctl", "revalidator/purge")
+    tell(ovs, "revalidator/purge")
     return stations.count({"br-ex": wanted})
 
 
