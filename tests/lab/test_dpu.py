@@ -81,9 +81,9 @@ class Fleet:
         handle = next(handle for handle, port in ports.items() if port["netdev"] == device)
         self.devlink("port", "function", "set", handle, "hw_addr", mac)
 
-    def kill(self, *whats):
+    def kill(self, *daemons):
         for one in manifest.read(self.place.manifest).processes:
-            if one.part == self.card and one.what in whats:
+            if one.part == self.card and one.what in daemons:
                 pid = self.place.part(self.card) / "run" / f"{one.what}.pid"
                 now = int(pid.read_text()) if pid.exists() else one.pid
                 if process.alive(now, process.start_time(now)):
