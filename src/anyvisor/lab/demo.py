@@ -119,6 +119,9 @@ def tell(story: Story) -> None:
             "a vCenter manages them."
         )
         story.serve()
+    with story.chapter("Which scheme fits which host, and why not the others"):
+        story.anyvisor("schemes")
+        click.echo("Xen hosts are not in this lab: `make test-xen` has a real one.")
     with story.chapter(
         "Plan: kvm3 and esx1 keep their switches, esx2 and esx3 get appliances, kvm4's card switches"
     ):
