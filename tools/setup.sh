@@ -17,7 +17,7 @@ packages=(openvswitch-switch ovn-central ovn-host python3 python3-venv iproute2 
 packages+=(golang-go golang-github-vmware-govmomi-dev golang-github-google-uuid-dev) # for the lab's vCenter
 programs=(ovs-vswitchd ovsdb-server ovn-northd ovn-controller ip ethtool busybox sysctl openssl go)
 if [[ ${1-} == xen ]]; then
-  packages+=(qemu-system-x86 debootstrap debian-archive-keyring e2fsprogs)
+  packages+=(qemu-system-x86 debootstrap debian-archive-keyring e2fsprogs gcc make binutils libc6-dev xz-utils)
 elif [[ ${1-} == test ]]; then
   packages+=(libvirt-daemon-system libvirt-clients python3-libvirt qemu-system-x86 cpio debootstrap graphviz)
   case "$(. /etc/os-release && echo "$ID ${ID_LIKE-}")" in

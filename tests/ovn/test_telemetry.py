@@ -2,12 +2,13 @@
 """The telemetry database: agents and anyvisord write of one vNIC, and none of them undoes the other's reading."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.state import CardReading, VnicReading
-from anyvisor.model.vnic import Counters
+from anyvisor.model.vnic import Counters, PathCount
 from anyvisor.ovsdb.telemetry import TelemetryStore
 from anyvisor.testing.daemons import wait_until
 
@@ -59,3 +60,12 @@ def test_an_agent_that_forgets_a_vnic_leaves_its_cards_reading_and_the_other_way
     wait_until(lambda: "p1" in daemon.read().vnics, "it is back")
     daemon.forget_cards({"p1"})
     assert (daemon.read().vnics, daemon.read().cards) == ({"p1": VNIC}, {})
+
+
+@pytest.mark.parametrize("path", [None, PathCount(), PathCount(entered=1000, slow=250)])
+def test_which_way_frames_took_is_kept_where_a_card_switches_and_empty_elsewhere(stores, path):
+    agent, daemon = stores
+    agent.write([replace(VNIC, path=PathCount(entered=1))], ())
+
+    agent.write([replace(VNIC, path=path)], ())
+    wait_until(lambda: daemon.read().vnics.get("p1") == replace(VNIC, path=path), "anyvisord sees it")

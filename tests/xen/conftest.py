@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from anyvisor import wiring
+from anyvisor.codec.appliance_network import card_macs
 from anyvisor.errors import UnreachableError
 from anyvisor.lab import daemon, down, guest, namespace, session, sitefile, topology_file, up
 from anyvisor.lab.manifest import Recorder
@@ -21,7 +23,8 @@ from anyvisor.lab.progress import silent
 from anyvisor.lab.xen.machine import XenHost, XenMachine
 
 BASE = Path(__file__).parents[2] / ".cache" / "xen"
-ADDRESS = "192.168.77.41"
+ADDRESS, APPLIANCE = "192.168.77.41", "192.168.77.42"
+DATABASE = f"tcp:192.168.77.1:{DATABASE_PORT}"
 GUESTS = {"g1": ("00:16:3e:00:00:11", "10.1.0.61"), "g2": ("00:16:3e:00:00:12", "10.1.0.62")}
 PROGRAM = ("env", "PYTHONPATH=/payload/site", "PYTHONDONTWRITEBYTECODE=1", "python3", "-m", "anyvisor")
 LEASE_SECONDS = 240
@@ -63,29 +66,38 @@ class Xen:
             )
         return "\n--- dom0 does not answer"
 
-    def apply(self, scheme, wait=180):
-        path = self.place.folder / f"site-{scheme}.yaml"
-        path.write_text(yaml.safe_dump(self.site(scheme), sort_keys=False))
-        return self.anyvisor("apply", "-f", str(path), "--wait", str(wait))
+    def apply(self, scheme, wait=180, guests=GUESTS):
+        return self.anyvisor("apply", "-f", str(self.written(scheme, guests)), "--wait", str(wait))
 
-    def site(self, scheme):
+    def begin(self, scheme):
+        """Apply, and do not wait: what is asked for cannot be ready yet."""
+        argv = [sys.executable, "-m", "anyvisor", "apply", "-f", str(self.written(scheme)), "--wait", "1"]
+        subprocess.run(argv, env=self.environment, capture_output=True, text=True, check=False)
+
+    def written(self, scheme, guests=GUESTS):
+        path = self.place.folder / f"site-{scheme}.yaml"
+        path.write_text(yaml.safe_dump(self.site(scheme, guests), sort_keys=False))
+        return path
+
+    def site(self, scheme, guests=GUESTS):
         """The lab's own site, and the Xen host beside kvm1 as the lab's host with a Linux bridge is."""
         bridged = topology_file.load().host("kvm3")
         hosts = (*self.topology.hosts, replace(bridged, name="xen1", ip=ADDRESS, nics=bridged.nics[:2]))
         document = sitefile.document(self.place, replace(self.topology, hosts=hosts), {})
         entry = next(host for host in document["hosts"] if host["name"] == "xen1")
         entry |= {"hypervisor": "xen", "version": "4.17", "scheme": scheme}
+        if scheme == "appliance":
+            entry["tunnel_ip"] = APPLIANCE
         entry["switches"] = [{**switch, "name": "xenbr0"} for switch in entry["switches"]]
-        for name, (mac, address) in GUESTS.items():
+        for name, (mac, address) in guests.items():
             port = {"name": name, "network": "web", "vm": name, "host": "xen1", "mac": mac, "ips": [address]}
             document["ports"].append({**port, "security_groups": ["web"]})
         return document
 
     def install_agent(self):
         """By the one command; then what differs in this dom0 from a usual one is added to its settings."""
-        database = f"tcp:192.168.77.1:{DATABASE_PORT}"
         self.installed = self.machine.do(
-            *PROGRAM, "agent", "--install", "--host", "xen1", "--database", database
+            *PROGRAM, "agent", "--install", "--host", "xen1", "--database", DATABASE
         )
         settings = self.machine.do("cat", SETTINGS)
         self.machine.write(SETTINGS, settings + IN_DOM0)
@@ -93,9 +105,10 @@ class Xen:
     def start_agent(self):
         self.machine.order(*PROGRAM, "-v", "agent", "--config", SETTINGS, detached="/var/log/anyvisor.log")
 
-    def create(self, name, *pings):
+    def create(self, name, *pings, talk=None):
         mac, _ = GUESTS[name]
         words = ["console=hvc0", "quiet", "net.ifnames=0", "anyvisor.serve=80", "anyvisor.serve=81"]
+        words += [f"anyvisor.talk={talk}"] if talk else []
         words += [f"anyvisor.ping={address}" for address in pings]
         lines = [
             f'name="{name}"',
@@ -111,6 +124,40 @@ class Xen:
         # What an earlier guest of that name has said is not this one's.
         self.machine.do("rm", "-f", f"/var/log/xen/console/guest-{name}.log")
         self.machine.do("xl", "create", f"/etc/xen/{name}.cfg", seconds=180)
+
+    def create_appliance(self):
+        """The operator's part: a domain with a card in dom0's bridge and one that is the trunk, known by its MAC."""
+        with wiring.open_store(session.settings_of(self.place)) as store:
+            macs = card_macs(store.snapshot().owner, "xen1", 1)
+        cards = [
+            f"mac={macs['tunnel']},bridge=xenbr0,script=vif-bridge",
+            f"mac={macs['trunk']},script=vif-anyvisor",
+        ]
+        lines = [
+            'name="appliance"',
+            'type="pv"',
+            'kernel="/payload/guest/kernel"',
+            'ramdisk="/payload/guest/ramdisk-system"',
+            'extra="root=/dev/xvda rw init=/init-lab anyvisor.appliance console=hvc0 net.ifnames=0 panic=-1 quiet"',
+            "memory=512",
+            "vcpus=1",
+            "disk=['phy:/dev/sdc,xvda,w', 'phy:/dev/sdb,xvdb,r']",
+            f"vif=[{', '.join(repr(card) for card in cards)}]",
+        ]
+        self.machine.write("/etc/xen/appliance.cfg", "\n".join(lines) + "\n")
+        self.machine.do("rm", "-f", "/var/log/xen/console/guest-appliance.log")
+        self.machine.do("xl", "create", "/etc/xen/appliance.cfg", seconds=180)
+        self.trunk = f"vif{self.domain('appliance')}.1"
+
+    def domain(self, name):
+        """The number of the running domain of that name."""
+        return int(self.machine.do("xl", "domid", name))
+
+    def state(self):
+        return session.state_of(self.place)
+
+    def conditions(self):
+        return {c.partition("=")[0]: c for c in self.host()["conditions"]}
 
     def said(self, name, word):
         """What a guest has said of that word on its console, which dom0 logs, since it was last switched on."""
@@ -180,7 +227,11 @@ def xen():
     try:
         recorder = Recorder(place.manifest)
         machine = XenMachine(
-            place, XenHost(address=f"{ADDRESS}/24"), topology.underlay, up.programs_of(place, None), BASE
+            place,
+            XenHost(address=f"{ADDRESS}/24", appliance=f"{APPLIANCE}/24", database=DATABASE),
+            topology.underlay,
+            up.programs_of(place, None),
+            BASE,
         )
         begin = time.monotonic()
         machine.start(recorder)

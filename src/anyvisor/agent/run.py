@@ -48,6 +48,7 @@ from anyvisor.reconcile.counting import Counting
 from anyvisor.reconcile.integration import Integration
 from anyvisor.reconcile.measuring import Measuring, every
 from anyvisor.reconcile.outage import Outages
+from anyvisor.reconcile.parting import Parting
 from anyvisor.reconcile.patience import Patience
 from anyvisor.reconcile.separation import Separation
 from anyvisor.reconcile.trunking import Ground, Trunking
@@ -145,6 +146,7 @@ def assembled(settings: AgentSettings, store: Store, wake: Callable[[], None]) -
             outages=outages,
             ways=Ways(
                 separation=Separation(bridges, hypervisor),
+                parting=None if settings.appliance_trunk else Parting(bridges, hypervisor),
                 conversion=conversion,
                 trunking=_trunking(settings, integration),
                 carrying=Carrying(

@@ -50,6 +50,7 @@ class HostReport:
     """What the agent of one host says, to be written in one transaction. `Plugged.card` is not the agent's to say.
 
     Of several appliances of a host the first speaks for the host; the others (`partial`) only say what they plugged.
+    `inner_vlans` is for the agent beside an inner switch to say; None leaves what was said.
     """
 
     host: HostName
@@ -57,6 +58,7 @@ class HostReport:
     conditions: tuple[Condition, ...] = ()
     plugged: Mapping[PortName, Plugged] = field(default_factory=dict)
     partial: bool = False
+    inner_vlans: frozenset[int] | None = None
 
 
 class Store(Protocol):

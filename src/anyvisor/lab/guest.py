@@ -43,6 +43,7 @@ until udhcpc -f -q -n -i eth0 -t 5 -T 1 -A 1 -O mtu -s /take-lease 2>/dev/null; 
 mkdir -p /www
 for word in $(cat /proc/cmdline); do
   case $word in anyvisor.serve=*) httpd -h /www -p "${{word#*=}}" ;; esac
+  case $word in anyvisor.talk=*) ping -q -i 0.5 "${{word#*=}}" >/dev/null & ;; esac
   case $word in anyvisor.ping=*) target=${{word#*=}} ;; *) continue ;; esac
   # The first packets may be lost: the neighbour is not known yet, the tunnel not made.
   until ping -c 1 -W 1 "$target" >/dev/null; do sleep 1; done

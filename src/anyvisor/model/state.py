@@ -41,6 +41,8 @@ class HostState:
     """Written by the agent: ``AgentReady``, ``ChassisReady``, ``Converted``."""
     duties: Mapping[int, Duty] = field(default_factory=dict)
     """By the number of the appliance; written by anyvisord."""
+    inner_vlans: frozenset[int] | None = None
+    """The VLANs that vNICs have now on an inner switch that an agent drives; None where none has spoken."""
 
     @property
     def out(self) -> frozenset[int]:

@@ -33,7 +33,7 @@ DECIDED = {
 """Columns that anyvisord writes, per table."""
 
 REPORTED = {
-    "Host": frozenset({"carried", "agent_conditions"}),
+    "Host": frozenset({"carried", "agent_conditions", "inner_vlans"}),
     "Attachment": frozenset({"device", "outage_ms"}),
 }
 """Columns that agents write, per table."""
@@ -48,7 +48,18 @@ def host_state(row: Row) -> HostState:
         duties={
             number: canonical.decode(Duty, text) for number, text in columns.mapping(row, "duties").items()
         },
+        inner_vlans=_vlans(columns.one(row, "inner_vlans")),
     )
+
+
+def _vlans(text: str | None) -> frozenset[int] | None:
+    """An empty text says that there are none; no text, that nobody said."""
+    return None if text is None else frozenset(int(word) for word in text.split())
+
+
+def vlans_cell(vlans: frozenset[int]) -> str:
+    """The VLANs in their order, with blanks between."""
+    return " ".join(str(vlan) for vlan in sorted(vlans))
 
 
 def duties_cells(duties: Mapping[int, Duty]) -> Cells:

@@ -186,6 +186,8 @@ class StoreWrites:
         if not report.partial:
             carried = report.carried.value if report.carried is not None else None
             cells.put(row, {"carried": carried, "agent_conditions": cells.conditions_cell(report.conditions)})
+        if report.inner_vlans is not None:
+            cells.put(row, {"inner_vlans": state_rows.vlans_cell(report.inner_vlans)})
         for port, plugged in report.plugged.items():
             attachment = self._picture.row("Attachment", port)
             if attachment is not None:

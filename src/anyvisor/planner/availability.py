@@ -34,7 +34,7 @@ NEEDS: Mapping[tuple[Hypervisor, Scheme], tuple[str, ...]] = {
     (_XEN, Scheme.BASELINE): ("ovn", "openvswitch"),
     (_XEN, Scheme.SEPARATION): ("ovn",),
     (_XEN, Scheme.SUBSTITUTION): ("ovn", "openvswitch"),
-    (_XEN, Scheme.APPLIANCE): ("ovn", "openvswitch", "appliance"),
+    (_XEN, Scheme.APPLIANCE): ("ovn", "openvswitch"),
     (_XEN, Scheme.NIC): ("ovn", "openvswitch", "smartnic"),
 }
 """What does not stand here is impossible anyway. Xen's toolstack driver and NSX join by the host's facts."""
@@ -45,11 +45,21 @@ def needed(host: Host, scheme: Scheme) -> tuple[str, ...]:
     drivers = NEEDS.get((host.hypervisor, scheme), ())
     if host.hypervisor is _XEN and drivers:
         toolstack = traits.toolstack(host)
+        if scheme is Scheme.APPLIANCE:
+            return (*drivers, *_between(host, toolstack), toolstack)
         bridged = toolstack == "xl" and scheme in _WITH_BRIDGES
         return (*drivers, *(("linuxbridge",) if bridged else ()), toolstack)
     if scheme is Scheme.VENDOR and traits.owned_by_nsx(host):
         return (*drivers, "nsx")
     return drivers
+
+
+def _between(host: Host, toolstack: str) -> tuple[str, ...]:
+    """What keeps the vNICs of a Xen host apart before its appliance: the agent in dom0, or where nothing of ours may
+    run there, a driver domain that is the appliance itself."""
+    if toolstack != "xl":
+        return ("appliance",)
+    return ("driverdomain",) if traits.flag("dom0_locked")(host) else ("linuxbridge",)
 
 
 def missing(host: Host, scheme: Scheme) -> tuple[str, ...]:

@@ -22,14 +22,16 @@ from anyvisor.model.policy import Floor
 from anyvisor.model.port import Port
 from anyvisor.model.state import PortState, State, Tag
 from anyvisor.planner import seats
+from anyvisor.planner.access import AccessTags
 from anyvisor.planner.addresses import AddressPool, addresses_of
-from anyvisor.planner.allocate import NATIVE_SCOPE, REST_SECONDS, TagPool, physical_scope, release, take
+from anyvisor.planner.allocate import NATIVE_SCOPE, REST_SECONDS, network_of, physical_scope, release, take
 from anyvisor.planner.availability import missing
 from anyvisor.planner.choose import choose
 from anyvisor.planner.clusters import Clusters
 from anyvisor.planner.entity import kept_somewhere
+from anyvisor.planner.facts import traits
 from anyvisor.planner.fleet import Fleet
-from anyvisor.planner.inner import FIRST_TAG, LAST_TAG, InnerPlace, inner_place, tag_holder
+from anyvisor.planner.inner import InnerPlace, tag_holder
 from anyvisor.planner.logical import first_address, kind_of_port
 from anyvisor.planner.mac import mac_of
 from anyvisor.planner.paper import choices
@@ -46,40 +48,6 @@ class Decided:
     tags: dict[tuple[str, int], Tag | None] = field(default_factory=dict)
     failures: dict[ObjectKey, Condition] = field(default_factory=dict)
     """Objects of which nothing may be written now, and why."""
-
-
-class AccessTags:
-    """Tags for vNICs on inner switches, taken at one moment: each switch's range is read once, not once per vNIC."""
-
-    def __init__(self, tags: Mapping[tuple[str, int], Tag], owner: str, now_seconds: int) -> None:
-        self._tags = tags
-        self._owner = owner
-        self._now = now_seconds
-        self._pools: dict[str, TagPool] = {}
-
-    def place(self, host: Host) -> InnerPlace:
-        """The inner switch of a host."""
-        return inner_place(host, self._owner)
-
-    def take(self, host: Host, holder: str) -> tuple[InnerPlace, Tag]:
-        """The tag of a vNIC, or of its network, on the inner switch of its host: the one it holds, or a free one.
-
-        Raises:
-            RetryableError: all that are free rest.
-            TerminalError: all are held.
-        """
-        place = self.place(host)
-        pool = self._pools.get(place.scope)
-        if pool is None:
-            pool = self._pools[place.scope] = TagPool(
-                place.scope,
-                self._tags,
-                first=FIRST_TAG,
-                last=LAST_TAG,
-                now_seconds=self._now,
-                rest_seconds=REST_SECONDS,
-            )
-        return place, pool.take(holder)
 
 
 class Decider:
@@ -125,6 +93,11 @@ class Decider:
             self._reserve(name)
         for name in arrivals:
             self._port(name, decided)
+        # Last: what a port of this round wants or has left is known by now.
+        for key in sorted(decided.touched):
+            host = self._fleet.site.hosts.get(HostName(key.name)) if key.kind == "host" else None
+            if host is not None:
+                self._rest_inner(state, host, decided, now_seconds)
         return decided
 
     def _host(self, state: State, name: HostName, decided: Decided) -> None:
@@ -145,6 +118,23 @@ class Decider:
                 "DriverMissing",
                 f"{plan.scheme} needs the driver {', '.join(lacking)}, which is not part of this release",
             )
+
+    def _rest_inner(self, state: State, host: Host, decided: Decided, now_seconds: int) -> None:
+        """Where an agent drives the inner switch, it is the one who sees vNICs leave."""
+        known = state.hosts.get(host.name)
+        if known is None or known.inner_vlans is None or not traits.inner_by_agent(host):
+            return
+        for tag in self._access.unused(host, known.inner_vlans):
+            if not self._wants(host.name, tag.holder):
+                rested = release(tag, now_seconds=now_seconds)
+                self._fleet.hold(rested)
+                decided.tags[tag.scope, tag.vlan] = rested
+
+    def _wants(self, host: HostName, holder: str) -> bool:
+        network = network_of(holder)
+        ports = [PortName(holder)] if network is None else self._fleet.ports_on_network(network)
+        found = (self._attached.get(port) for port in ports)
+        return any(a is not None and a.host == host and a.kind.is_trunked for a in found)
 
     def _choice(self, state: State, host: Host, current: Scheme | None) -> HostPlan:
         """As the plan on paper has it. A floor is held against the whole fleet; without one a host stands alone."""

@@ -33,6 +33,13 @@ def notes(site: Site, host: Host, ports: Iterable[Port]) -> tuple[str, ...]:
     """Sentences for a host under `appliance` with these ports."""
     if traits.agentless(host):
         return (*_without_agent(site, host, ports),)
+    if traits.inner_by_agent(host):
+        return no_fallback(
+            site,
+            host,
+            ports,
+            "there is one appliance, and no manager that would say whether its VM runs",
+        )
     count = len(seats.numbers(site.policy))
     said = [] if count == 1 else [f"{count} appliances share its vNICs."]
     return (*said, *_of_networks(site, host, ports, count))
@@ -40,10 +47,15 @@ def notes(site: Site, host: Host, ports: Iterable[Port]) -> tuple[str, ...]:
 
 def card_notes(site: Site, host: Host, ports: Iterable[Port]) -> tuple[str, ...]:
     """Sentences for a host under `nic` with these ports: a card has no fallback."""
+    return no_fallback(site, host, ports, "a vNIC that is a function of a card has no other way")
+
+
+def no_fallback(site: Site, host: Host, ports: Iterable[Port], why: str) -> tuple[str, ...]:
+    """A sentence for each network of these ports that would fall back elsewhere, and cannot here."""
     lax = sorted({p.network for p in ports if site.networks[p.network].fallback is not Fallback.CLOSED})
     return tuple(
-        f"Note: Network {name} cannot fall back on {host.name}: a vNIC that is a function of a card has no other way. "
-        "It is cut off while the card is dead, whatever its fallback says."
+        f"Note: Network {name} cannot fall back on {host.name}: {why}. It is cut off while nobody switches there, "
+        "whatever its fallback says."
         for name in lax
     )
 

@@ -61,6 +61,7 @@ class Fleet:
         self._egress: dict[GroupName, bool] = {}
         self._held: dict[tuple[str, str], int] = {}
         self._out: dict[HostName, frozenset[int]] = {}
+        self._inner: dict[HostName, frozenset[int]] = {}
         self._seats, self._shares = seats.numbers(Site().policy), False
         self.underlay_mtu = ETHERNET_MTU
 
@@ -137,7 +138,8 @@ class Fleet:
         network = self._indexed[port].network
         fallback = self.site.networks[network].fallback
         seed = network_holder(network) if self._shares else port
-        return seats.serving(seed, host, self._seats, self._out.get(host, frozenset()), fallback)
+        numbers = seats.numbers_on(self._hosts.get(host), self._seats)
+        return seats.serving(seed, host, numbers, self._out.get(host, frozenset()), fallback)
 
     def has_fallen(self, port: PortName) -> bool:
         """True while the port is behind its host's native switch because its appliances are dead."""
@@ -245,6 +247,10 @@ class Fleet:
         if out != self._out.get(name, frozenset()):
             _set(self._out, name, out or None)
             touched |= self._duties_changed(name)
+        inner = reported.inner_vlans if reported is not None else None
+        if inner != self._inner.get(name):
+            _set(self._inner, name, inner)
+            touched |= self._around_host(name)
         if old != host:
             touched |= self._wired()
             self._measure_underlay(old, host)
@@ -253,9 +259,7 @@ class Fleet:
         return touched
 
     def _measure_underlay(self, old: Host | None, new: Host | None) -> None:
-        if (old is not None and "underlay_mtu" in old.facts) or (
-            new is not None and "underlay_mtu" in new.facts
-        ):
+        if any(host is not None and "underlay_mtu" in host.facts for host in (old, new)):
             stated = [host.facts.get("underlay_mtu", ETHERNET_MTU) for host in self._hosts.values()]
             self.underlay_mtu = min((mtu for mtu in stated if isinstance(mtu, int)), default=ETHERNET_MTU)
 
@@ -343,9 +347,8 @@ class Fleet:
         before = self._egress.pop(name, False)
         if egress:
             self._egress[name] = True
-        return (
-            set() if egress == before else {ObjectKey("port", port) for port in self._by_group.get(name, ())}
-        )
+        members = self._by_group.get(name, ()) if egress != before else ()
+        return {ObjectKey("port", port) for port in members}
 
     def _update_port(self, name: PortName, state: State) -> set[ObjectKey]:
         new = self.site.ports.get(name)
@@ -392,7 +395,6 @@ _ORDER: Mapping[str, int] = {"host": 0, "router": 1, "network": 2, "group": 3, "
 
 
 def _set(held: dict[K, V], name: K, value: V | None) -> None:
-    if value is None:
-        held.pop(name, None)
-    else:
+    held.pop(name, None)
+    if value is not None:
         held[name] = value

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The inner switch of a host under `appliance`: its name, the hosts it stretches over, the scope of its tags.
 
-A distributed switch is one for a cluster, so that a VM that moves keeps its tag; a standard one is each host's own.
+A distributed switch is one for a cluster, so that a VM that moves keeps its tag; a standard one is each host's own, and
+so is the Linux bridge of a host that an agent serves.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ def seat_traits(host: Host | None, owner: str) -> tuple[bool, InnerPlace] | None
 def inner_place(host: Host, owner: str) -> InnerPlace:
     """The inner switch of a host; the same for all hosts of a cluster where it is distributed."""
     mark = owner[:_MARK]
+    if traits.inner_by_agent(host):
+        name = SwitchName(f"av-{mark}")
+        return InnerPlace(switch=name, kind=SwitchKind.LINUX_BRIDGE, scope=switch_scope(host.name, name))
     if traits.may_use_vds(host):
         where = host.cluster or host.name
         name = SwitchName(f"av-{mark}-{where}")

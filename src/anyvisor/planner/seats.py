@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 
+from anyvisor.model.host import Host
 from anyvisor.model.kinds import Fallback
 from anyvisor.model.names import HostName
 from anyvisor.model.policy import Policy
+from anyvisor.planner.facts import traits
 
 FIRST = 1
 """The appliance that bears its host's name as a chassis, and whose agent speaks for the host."""
@@ -23,6 +25,11 @@ def numbers(policy: Policy) -> range:
     """The numbers of the appliances that each host has; where the operator makes them, one."""
     count = policy.appliance.count if policy.appliance is not None else 1
     return range(FIRST, FIRST + count)
+
+
+def numbers_on(host: Host | None, numbers: Collection[int]) -> Collection[int]:
+    """Those of that host: without a manager it has one, which the operator made."""
+    return (FIRST,) if host is not None and traits.inner_by_agent(host) else numbers
 
 
 def chassis_name(host: HostName, number: int = FIRST) -> HostName:

@@ -30,6 +30,7 @@ from anyvisor.reconcile.conversion import Conversion
 from anyvisor.reconcile.integration import Integrated, Integration
 from anyvisor.reconcile.measuring import Measuring, Sources
 from anyvisor.reconcile.outage import Outages
+from anyvisor.reconcile.parting import Parting
 from anyvisor.reconcile.separation import Separation
 from anyvisor.reconcile.trunking import Trunking
 
@@ -64,6 +65,7 @@ class Ways:
     conversion: Conversion | None = None
     trunking: Trunking | None = None
     carrying: Carrying | None = None
+    parting: Parting | None = None
     carding: Carding | None = None
     """Set on a card, and on a host that drives its card itself: it does nothing but that."""
 
@@ -97,6 +99,7 @@ class ChassisReconciler:
         self._trunking = ways.trunking
         self._carrying = ways.carrying
         self._carding = ways.carding
+        self._parting = ways.parting
         self._measuring = measuring
         self._time_to_measure = time_to_measure
         self._number = number
@@ -119,6 +122,8 @@ class ChassisReconciler:
         mine = tuple(a for a in state.attachments.values() if a.host == self._host)
         staged = tuple(a for a in state.attachments.values() if a.staged == self._host)
         self._outages.keep(a.port for a in mine)
+        if self._parting is not None and self._stands_beside(host, known):
+            return self._part(self._parting, state, host, known, mine)
         try:
             result = self._carry_out(state, host, known, (*mine, *staged))
             result = replace(result, conditions=(*result.conditions, *self._carried(state, mine, result)))
@@ -133,6 +138,45 @@ class ChassisReconciler:
             log.warning("%s", error)
             return replace(result, error=result.error or error)
         return result
+
+    def _stands_beside(self, host: Host, known: HostState) -> bool:
+        """The host's appliance has an agent of its own, and is at work: this one serves the switch between."""
+        return (
+            self._trunking is None
+            and traits.inner_by_agent(host)
+            and (known.scheme, known.carried) == (Scheme.APPLIANCE, Scheme.APPLIANCE)
+        )
+
+    def _part(
+        self,
+        parting: Parting,
+        state: State,
+        host: Host,
+        known: HostState,
+        mine: Iterable[Attachment],
+    ) -> Result:
+        """What is said of the host is the appliance's to say, but for one condition and the VLANs."""
+        error: AnyvisorError | None = None
+        vlans = known.inner_vlans
+        try:
+            done = parting.carry_out(state, host, mine)
+            said, vlans = findings.inner_switch(done.problems), done.vlans
+        except AnyvisorError as caught:
+            said, error = findings.failed(findings.INNER, caught), caught
+        theirs = tuple(c for c in known.conditions if c.kind != findings.INNER)
+        try:
+            if said not in known.conditions or vlans != known.inner_vlans:
+                self._store.report(
+                    HostReport(
+                        host=self._host,
+                        carried=known.carried,
+                        conditions=(*theirs, said),
+                        inner_vlans=vlans,
+                    )
+                )
+        except AnyvisorError as caught:
+            error = error or caught
+        return Result(carried=known.carried, conditions=(said,), error=error)
 
     def _is_of_the_other(self, host: Host, known: HostState) -> bool:
         """A host with a DPU may have two agents, on the card and on itself: its scheme says which speaks for it."""
@@ -243,6 +287,9 @@ class ChassisReconciler:
                 card=before.card,
             )
         known = state.hosts.get(self._host, HostState())
+        if self._trunking is not None:
+            beside = tuple(c for c in known.conditions if c.kind == findings.INNER)
+            result = replace(result, conditions=(*result.conditions, *beside))
         partial = self._number != FIRST
         unchanged = (
             partial or (known.carried, known.conditions) == (result.carried, result.conditions)

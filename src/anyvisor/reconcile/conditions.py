@@ -8,6 +8,7 @@ from anyvisor.model.kinds import AttachmentKind, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.state import HostState, Plugged, State
 from anyvisor.planner.admission import held_back
+from anyvisor.planner.facts import traits
 from anyvisor.planner.fleet import Fleet
 from anyvisor.planner.logical import kind_of_port
 from anyvisor.reconcile import findings
@@ -70,7 +71,7 @@ def of_port(fleet: Fleet, state: State, name: PortName, *, up: bool) -> Conditio
         if kind is AttachmentKind.ENTITY:
             return ready("InVendorsHands", f"{device} is on the network that the vendor keeps on {port.host}")
         return ready("BehindNativeSwitch", f"{device} is on the native switch of {port.host}")
-    if kind.is_trunked and (plugged is None or plugged.card is None):
+    if kind.is_trunked and not _let_in(fleet, state, name, plugged):
         known = state.hosts.get(port.host, HostState())
         held = held_back(known, fleet.site.networks[port.network], fleet.underlay_mtu)
         if held is not None and device is not None:
@@ -81,6 +82,14 @@ def of_port(fleet: Fleet, state: State, name: PortName, *, up: bool) -> Conditio
     if device is None:
         return not_ready("WaitsForVnic", f"no vNIC with its MAC was seen on {port.host}")
     return not_ready("WaitsForFlows", f"{device} is plugged on {port.host}; its flows are not installed yet")
+
+
+def _let_in(fleet: Fleet, state: State, name: PortName, plugged: Plugged | None) -> bool:
+    """Its vNIC is on the inner switch: a manager's driver says which card, an agent beside the switch which VLANs."""
+    attachment = fleet.attachments.get(name)
+    if attachment is not None and traits.inner_by_agent(fleet.host(attachment.host)):
+        return attachment.vlan in (state.hosts.get(attachment.host, HostState()).inner_vlans or ())
+    return plugged is not None and plugged.card is not None
 
 
 def _fallen(host: HostName, plugged: Plugged | None) -> Condition:

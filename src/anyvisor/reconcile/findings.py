@@ -17,6 +17,7 @@ from anyvisor.model.condition import Condition
 AGENT = "AgentReady"
 CARD = "CardReady"
 CHASSIS = "ChassisReady"
+INNER = "InnerSwitch"
 CONVERTED = "Converted"
 SETTLING = "Settling"
 VNICS = "VnicsPlugged"
@@ -41,6 +42,14 @@ def card_ready(problems: Iterable[str]) -> Condition:
     if listed:
         return Condition(kind=CARD, true=False, reason="Incomplete", message="; ".join(listed))
     return Condition(kind=CARD, true=True, reason="Switchdev")
+
+
+def inner_switch(problems: Iterable[str]) -> Condition:
+    """The vNICs of an appliance's host are kept apart, or what keeps them out."""
+    listed = sorted(problems)
+    if listed:
+        return Condition(kind=INNER, true=False, reason="Incomplete", message="; ".join(listed))
+    return Condition(kind=INNER, true=True, reason="Parted")
 
 
 def settling() -> Condition:

@@ -27,7 +27,7 @@ from anyvisor.planner.vigil import (
     Watch,
     duties_of,
     judged,
-    judged_card,
+    judged_alone,
     within_budget,
 )
 
@@ -101,9 +101,9 @@ class Vigil:
         made = state.site.policy.appliance
         policy = made.failover if made is not None else FailoverPolicy()
         watched = watched_seats(state) if made is not None else ()
-        cards = watched_cards(state)
-        self._forget_duties(state, {seat.host for seat in (*watched, *cards)})
-        if not watched and not cards:
+        alone = watched_alone(state)
+        self._forget_duties(state, {seat.host for seat in (*watched, *alone)})
+        if not watched and not alone:
             self._watches.clear()
             return {}
         now = self._monotonic()
@@ -130,8 +130,8 @@ class Vigil:
             policy,
         )
         findings |= {
-            seat: judged_card(self._watch(state, seat, now), self._heard.get(seat), policy, now)
-            for seat in cards
+            seat: judged_alone(self._watch(state, seat, now), self._heard.get(seat), policy, now)
+            for seat in alone
         }
         self._say(state, findings)
         self._watches = {seat: finding.watch for seat, finding in findings.items()}
@@ -185,14 +185,22 @@ def watched_seats(state: State) -> tuple[Seat, ...]:
         and known.carried is Scheme.APPLIANCE
         and name in state.site.hosts
         and not traits.agentless(state.site.hosts[name])
+        and not traits.inner_by_agent(state.site.hosts[name])
     )
     return tuple(Seat(host, number) for host in hosts for number in seats.numbers(state.site.policy))
 
 
-def watched_cards(state: State) -> tuple[Seat, ...]:
-    """The cards that switch for their hosts: those that have done so once."""
+def watched_alone(state: State) -> tuple[Seat, ...]:
+    """Cards that switch, and appliances of hosts without manager: those that have done so once."""
     return tuple(
         Seat(name, seats.FIRST)
         for name, known in sorted(state.hosts.items())
-        if known.scheme is Scheme.NIC and known.carried is Scheme.NIC and name in state.site.hosts
+        if name in state.site.hosts and known.scheme is known.carried and _is_alone(state, name)
+    )
+
+
+def _is_alone(state: State, name: HostName) -> bool:
+    scheme = state.hosts[name].scheme
+    return scheme is Scheme.NIC or (
+        scheme is Scheme.APPLIANCE and traits.inner_by_agent(state.site.hosts[name])
     )

@@ -110,6 +110,8 @@ class FakeStore:
             said = state.hosts[report.host]
             if not report.partial:
                 said = replace(said, carried=report.carried, conditions=report.conditions)
+            if report.inner_vlans is not None:
+                said = replace(said, inner_vlans=report.inner_vlans)
             plugged = {
                 port: replace(each, card=state.plugged.get(port, Plugged()).card)
                 for port, each in report.plugged.items()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from anyvisor.contracts.store import Decision
+from anyvisor.contracts.store import Decision, HostReport
 from anyvisor.model.move import Move
 from anyvisor.model.names import ObjectKey
 from anyvisor.model.state import Duty
@@ -92,3 +92,19 @@ class StoreKeepsContract:
 
         store.decide(Decision(duties={KVM1: {}}))
         assert store.snapshot().hosts[KVM1].duties == {}
+
+    def test_the_vlans_of_an_inner_switch_are_unknown_until_an_agent_says_them(
+        self, open_store: OpenStore
+    ) -> None:
+        store = open_store()
+        store.write_site(SITE)
+        said = HostReport(host=KVM1, carried=None)
+
+        assert store.snapshot().hosts[KVM1].inner_vlans is None
+        store.report(replace(said, inner_vlans=frozenset({7, 2})))
+        assert store.snapshot().hosts[KVM1].inner_vlans == frozenset({2, 7})
+
+        store.report(said)
+        assert store.snapshot().hosts[KVM1].inner_vlans == frozenset({2, 7})
+        store.report(replace(said, inner_vlans=frozenset()))
+        assert store.snapshot().hosts[KVM1].inner_vlans == frozenset()

@@ -47,6 +47,8 @@ class OneHostStore:
         self.reports.append(report)
         known = self.state.hosts.get(report.host, HostState())
         news = replace(known, carried=report.carried, conditions=report.conditions)
+        if report.inner_vlans is not None:
+            news = replace(news, inner_vlans=report.inner_vlans)
         self.state = replace(
             self.state,
             hosts={**self.state.hosts, report.host: news},

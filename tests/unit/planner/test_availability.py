@@ -32,8 +32,19 @@ def test_only_where_dom0s_bridges_play_a_part_their_driver_is_needed():
     assert "linuxbridge" not in availability.needed(xen("8.3.0"), Scheme.SEPARATION)
 
 
-def test_what_xl_cannot_do_yet_is_named():
-    assert "appliance" in availability.missing(xen("4.17"), Scheme.APPLIANCE)
+def test_an_appliance_beside_a_linux_bridge_is_there_under_xl():
+    assert availability.missing(xen("4.17"), Scheme.APPLIANCE) == ()
+    assert "linuxbridge" in availability.needed(xen("4.17"), Scheme.APPLIANCE)
+
+
+def test_where_nothing_of_ours_may_run_in_dom0_a_driver_domain_would_have_to_switch():
+    locked = replace(xen("4.17"), facts={"dom0_locked": True})
+
+    assert availability.missing(locked, Scheme.APPLIANCE) == ("driverdomain",)
+
+
+def test_under_xapi_an_appliance_is_planned_only():
+    assert "appliance" in availability.missing(xen("8.3.0"), Scheme.APPLIANCE)
 
 
 def test_a_card_switches_for_any_hypervisor_whose_driver_is_there():

@@ -14,7 +14,7 @@ from anyvisor.planner.vigil import (
     Watch,
     duties_of,
     judged,
-    judged_card,
+    judged_alone,
     seat_of,
     within_budget,
 )
@@ -217,7 +217,7 @@ def test_only_what_names_a_host_and_a_number_is_a_seat():
 
 
 def card_at(now, *, heard, listening=100.0):
-    return judged_card(Watch(listening=listening), heard, POLICY, now)
+    return judged_alone(Watch(listening=listening), heard, POLICY, now)
 
 
 def test_a_card_that_gives_signs_of_life_has_nothing_said_of_it():

@@ -40,8 +40,10 @@ class Cards:
             RetryableError: the kernel does not answer now.
         """
         found = self._by_devlink()
-        listed = found if any(card.representors for card in found) else (*found, *sysfs.cards(self._root))
-        return tuple(self._addressed(card) for card in listed)
+        if not any(card.representors for card in found):
+            # Ports of a card that devlink shows whole have a switch in sysfs, too: only functions are news.
+            found = (*found, *(card for card in sysfs.cards(self._root) if card.representors))
+        return tuple(self._addressed(card) for card in found)
 
     def _by_devlink(self) -> tuple[SwitchingCard, ...]:
         try:

@@ -35,7 +35,11 @@ class XenHost:
 
     address: str
     cards: tuple[int | None, ...] = (None, 200)
-    memory_mib: int = 2048
+    appliance: str = ""
+    """The address (with prefix length) that an appliance on it tunnels from; empty: there is to be none."""
+    database: str = ""
+    """The Anyvisor database, as an appliance reaches it."""
+    memory_mib: int = 3072
     dom0_mib: int = 1024
 
 
@@ -76,7 +80,7 @@ class XenMachine:
             raise TerminalError("there is no emulated Xen host", hint="make test-xen makes what it needs")
         folder = self._place.part(PART)
         folder.mkdir(parents=True, exist_ok=True)
-        disk = payload.build(folder, self._base, self._settings())
+        disk = payload.build(folder, self._base, self._settings(), self._appliance())
         # Its cards' far ends are in the fabric, and so is its emulator.
         daemon.start_detached(
             self._place, FABRIC, PART, [emulator, *self._arguments(disk)], recorder=recorder
@@ -146,7 +150,23 @@ class XenMachine:
         self.do("install", "-D", "-m", mode, "/dev/stdin", path, given=text)
 
     def _settings(self) -> str:
-        return f"address={self._host.address}\nmtu={self._underlay.mtu}\nport={PORT}\n"
+        return (
+            f"address={self._host.address}\nappliance={self._host.appliance}\n"
+            f"mtu={self._underlay.mtu}\nport={PORT}\n"
+        )
+
+    def _appliance(self) -> str:
+        said = {
+            "host": PART,
+            "database": self._host.database,
+            "appliance_trunk": "eth1",
+            "appliance_uplink": "eth0",
+            "appliance_physical": self._underlay.physical,
+            "appliance_tunnel_ip": self._host.appliance.partition("/")[0],
+            "interval_seconds": 2,
+            "probe_seconds": 20,
+        }
+        return "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items() if value)
 
     def _arguments(self, disk: Path) -> Sequence[str]:
         dom0 = "console=hvc0 root=/dev/sda rw init=/init-lab net.ifnames=0 panic=-1 quiet"
@@ -171,6 +191,8 @@ class XenMachine:
             *("-initrd", f"{self._base / 'vmlinuz'} {dom0},{self._base / 'ramdisk'}"),
             *("-drive", f"file={self._base / 'root.img'},{drive},snapshot=on"),
             *("-drive", f"file={disk},{drive},snapshot=on"),
+            # A copy of the first, which nobody mounts: the appliance's.
+            *("-drive", f"file={self._base / 'root.img'},{drive},index=3,snapshot=on"),
             *cards,
         ]
 

@@ -18,8 +18,9 @@ MODULES = ("xen-netfront",)
 SPARE_BYTES = 32 * 2**20
 
 
-def build(folder: Path, base: Path, settings: str) -> Path:
-    """Make the disk in that folder; `base` is where ``tools/xen.sh`` left its files, `settings` a shell's assignments.
+def build(folder: Path, base: Path, settings: str, appliance: str) -> Path:
+    """Make the disk in that folder; `base` is where ``tools/xen.sh`` left its files, `settings` a shell's assignments,
+    `appliance` the settings of the agent in an appliance.
 
     Raises:
         TerminalError: the disk cannot be made, or the base lacks something.
@@ -28,10 +29,14 @@ def build(folder: Path, base: Path, settings: str) -> Path:
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
     dom0 = files("anyvisor.lab.xen") / "dom0"
-    _write(tree / "init", (dom0 / "init").read_text(encoding="utf-8"), 0o755)
+    for script in ("init", "init-appliance"):
+        _write(tree / script, (dom0 / script).read_text(encoding="utf-8"), 0o755)
     _write(tree / "settings", settings, 0o644)
+    _write(tree / "appliance.toml", appliance, 0o644)
     image = guest.build(tree / "guest", boot=base / "boot", modules=base / "modules", wanted=MODULES)
     shutil.copyfile(image.kernel, tree / "guest" / "kernel")
+    # What the appliance boots: the same kernel, with the RAM disk of the system that it is a copy of.
+    shutil.copyfile(base / "ramdisk", tree / "guest" / "ramdisk-system")
     _copy_program(tree / "site")
     disk = folder / "payload.img"
     size = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file())

@@ -197,6 +197,11 @@ def agentless(host: Host) -> bool:
     return _truth(host, "agentless")
 
 
+def inner_by_agent(host: Host) -> bool:
+    """An agent beside its native switch keeps the vNICs of an appliance's host apart, not a manager."""
+    return host.hypervisor is not Hypervisor.ESXI
+
+
 def room_unknown(host: Host) -> bool:
     """Nobody said whether an appliance fits."""
     return number(host, "spare_vcpus") is None or number(host, "spare_memory_gib") is None

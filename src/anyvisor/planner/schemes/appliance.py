@@ -53,11 +53,7 @@ def steps(host: Host, load: Load, carried: Scheme | None) -> tuple[PlanStep, ...
             on=host.name,
             what=f"{_inner_switch(host)} without uplinks, with a trunk for the appliance",
         ),
-        PlanStep(
-            do="start",
-            on=host.name,
-            what=f"appliance VM with {traits.APPLIANCE_SIZE}, pinned to the host",
-        ),
+        PlanStep(do="start", on=host.name, what=_vm(host)),
         *parts.create_bridges(appliance),
         parts.register_chassis(host, appliance),
         *parts.move_vnics(host, load.ports, f"the inner switch, {_tagged(host, load)}", attachment(host)),
@@ -67,6 +63,13 @@ def steps(host: Host, load: Load, carried: Scheme | None) -> tuple[PlanStep, ...
 def attachment(host: Host) -> AttachmentKind:
     """How its vNICs are bound: child ports where no agent may lay a way for each."""
     return AttachmentKind.CHILD if traits.agentless(host) else ATTACHMENT
+
+
+def _vm(host: Host) -> str:
+    """Without a manager nobody but the operator starts VMs there."""
+    if traits.inner_by_agent(host):
+        return f"appliance VM with {traits.APPLIANCE_SIZE}: yours to do (`anyvisor appliance {host.name}`)"
+    return f"appliance VM with {traits.APPLIANCE_SIZE}, pinned to the host"
 
 
 def _tagged(host: Host, load: Load) -> str:

@@ -146,6 +146,16 @@ def test_without_devlink_sysfs_tells(tree):
     assert [(each.device, each.controller) for each in card.functions] == [("rep1", 0), ("rep0", 1)]
 
 
+def test_a_card_in_legacy_mode_is_not_counted_twice_because_its_port_has_a_switch(tree):
+    """As the kernel's simulated card does it."""
+    tree("eni7np1", "bb02", "p1", driver="netdevsim")
+    kernel = Kernel({"netdevsim/netdevsim7": (("eni7np1",), ())}, mode=Eswitch.LEGACY)
+
+    (card,) = Cards(kernel, root=tree.root).read()
+
+    assert card.address == "netdevsim/netdevsim7"
+
+
 def test_a_machine_without_such_devices_has_no_cards(tmp_path):
     assert sysfs.cards(tmp_path) == ()
     assert sysfs.driver_of("eth0", tmp_path) == ""

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host's side of `appliance` where no manager drives its switch: the agent beside it keeps the vNICs apart.
+
+The appliance's own agent speaks for the host; this one adds what it finds, and says which VLANs are in use, so that a
+tag is given to another only once its vNIC was seen to leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from anyvisor.codec.appliance_network import card_macs
+from anyvisor.contracts.host import NativeSwitchDriver
+from anyvisor.contracts.hypervisor import HypervisorDriver
+from anyvisor.model.attachment import Attachment
+from anyvisor.model.host import Host
+from anyvisor.model.state import State
+from anyvisor.planner.inner import inner_place
+from anyvisor.planner.partition import partition, vlans_in
+from anyvisor.planner.plugs import devices_by_port, pair_names, plug_steps
+from anyvisor.planner.seats import FIRST
+from anyvisor.reconcile.plugging import carry_out
+
+_NO_FILTERING = "this kernel's bridges do not filter VLANs: vNICs cannot be kept apart"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parted:
+    """What came of a look: the VLANs in use now, and what is wrong."""
+
+    vlans: frozenset[int]
+    problems: tuple[str, ...] = ()
+
+
+class Parting:
+    """Keeps vNICs apart on the inner switch of one host. One thread."""
+
+    def __init__(self, switch: NativeSwitchDriver, hypervisor: HypervisorDriver) -> None:
+        self._switch = switch
+        self._hypervisor = hypervisor
+
+    def carry_out(self, state: State, host: Host, attachments: Iterable[Attachment]) -> Parted:
+        """Make the bridge, let in whose way is laid, put out whose is not.
+
+        Without the appliance's trunk nothing is changed: who is in, is alone there.
+
+        Raises:
+            UnreachableError: the hypervisor does not tell its vNICs.
+            ForeignObjectError: the bridge's name, or the trunk, is somebody else's.
+            RetryableError: a device went away meanwhile.
+        """
+        place = inner_place(host, state.owner)
+        if not self._switch.capabilities.vlan_filtering:
+            return Parted(vlans=frozenset(), problems=(_NO_FILTERING,))
+        listed = tuple(attachments)
+        vnics = self._hypervisor.vnics(host.name)
+        mac = card_macs(state.owner, host.name, FIRST)["trunk"]
+        trunk = next((vnic.device for vnic in vnics if vnic.mac == mac and vnic.device is not None), None)
+        if trunk is None:
+            there = vlans_in(self._switch.observe().values(), place.switch)
+            return Parted(
+                vlans=there, problems=(f"no card with the MAC of the appliance's trunk ({mac}) is here",)
+            )
+        # What this agent itself plugged under another scheme says nothing of the appliance's side.
+        laid = {port for port, said in state.plugged.items() if said.device == pair_names(port)[0]}
+        wanted = partition(place.switch, listed, devices_by_port(listed, vnics), laid, trunk)
+        self._switch.shape(wanted.bridges)
+        steps = plug_steps(wanted.plugs, self._switch.observe())
+        wrong = carry_out(self._switch, steps)
+        if steps:
+            self._switch.shape(wanted.bridges)  # what has been emptied can go now
+        return Parted(vlans=vlans_in(self._switch.observe().values(), place.switch), problems=wrong)

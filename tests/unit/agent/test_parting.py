@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent in dom0 beside an appliance domain: it keeps vNICs apart, and says what it sees."""
+
+from dataclasses import replace
+
+import pytest
+
+from anyvisor.codec.appliance_network import card_macs
+from anyvisor.contracts.switch import SwitchCapabilities
+from anyvisor.errors import RetryableError
+from anyvisor.model.condition import Condition
+from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
+from anyvisor.model.state import HostState, Plugged
+from anyvisor.planner.inner import inner_place
+from anyvisor.planner.plugs import pair_names
+from anyvisor.reconcile.chassis import ChassisReconciler, Ways
+from anyvisor.reconcile.integration import Integration
+from anyvisor.reconcile.outage import Outages
+from anyvisor.reconcile.parting import Parting
+from anyvisor.reconcile.separation import Separation
+from anyvisor.testing.switch import FakeLinuxBridges
+
+HOST = "kvm1"
+M1, M2 = "52:54:00:00:00:01", "52:54:00:00:00:02"
+TRUNK = card_macs("0f0f", HOST, 1)["trunk"]
+THEIRS = Condition(kind="ChassisReady", true=True, reason="Configured")
+
+
+@pytest.fixture
+def dom0(world):
+    """A Xen host whose appliance is at work; its agent in dom0."""
+    site = world.store.state.site
+    host = replace(site.hosts[HOST], hypervisor=Hypervisor.XEN, version="4.17", switches=())
+    world.store.state = replace(
+        world.store.state,
+        site=replace(site, hosts={HOST: host}),
+        hosts={HOST: HostState(scheme=Scheme.APPLIANCE, carried=Scheme.APPLIANCE, conditions=(THEIRS,))},
+    )
+    world.bridges = FakeLinuxBridges(capabilities=SwitchCapabilities(vlan_filtering=True))
+    outages = Outages(world.memory, lambda: world.now)
+    integration = Integration(world._switch, outages=outages, hypervisor=world.hypervisor)
+    world.agent = ChassisReconciler(
+        HOST,
+        world.store,
+        integration,
+        outages=outages,
+        ways=Ways(
+            separation=Separation(world.bridges, world.hypervisor),
+            parting=Parting(world.bridges, world.hypervisor),
+        ),
+    )
+    world.start_vm(TRUNK, "vif9.1")
+    world.inner = inner_place(host, "0f0f").switch
+    return world
+
+
+def laid(world, *names):
+    """The appliance's agent has laid these."""
+    said = {name: Plugged(device=pair_names(name)[0]) for name in names}
+    world.store.state = replace(world.store.state, plugged={**world.store.state.plugged, **said})
+
+
+def behind(world, name, mac, vlan):
+    return world.attach(name, mac, AttachmentKind.VLAN_ACCESS, vlan)
+
+
+def test_a_vnic_is_let_in_on_its_vlan_once_its_way_is_laid(dom0):
+    behind(dom0, "vm1", M1, 101)
+    behind(dom0, "vm2", M2, 102)
+    dom0.start_vm(M1, "vif1.0")
+    dom0.start_vm(M2, "vif2.0")
+    laid(dom0, "vm1")
+
+    assert dom0.agent.reconcile().error is None
+
+    assert {p.device: (p.bridge, p.vlan) for p in dom0.bridges.plugged.values()} == {
+        "vif1.0": (dom0.inner, 101)
+    }
+    laid(dom0, "vm2")
+    dom0.agent.reconcile()
+    assert {p.device: p.vlan for p in dom0.bridges.plugged.values()} == {"vif1.0": 101, "vif2.0": 102}
+
+
+def test_what_it_plugged_itself_under_another_scheme_is_no_way_that_was_laid(dom0):
+    behind(dom0, "vm1", M1, 101)
+    dom0.start_vm(M1, "vif1.0")
+    dom0.store.state = replace(dom0.store.state, plugged={"vm1": Plugged(device="vif1.0")})
+
+    dom0.agent.reconcile()
+
+    assert dom0.bridges.plugged == {}
+
+
+def test_it_adds_one_condition_and_the_vlans_and_leaves_the_rest_to_the_appliance(dom0):
+    behind(dom0, "vm1", M1, 101)
+    dom0.start_vm(M1, "vif1.0")
+    laid(dom0, "vm1")
+
+    dom0.agent.reconcile()
+
+    host = dom0.store.state.hosts[HOST]
+    assert THEIRS in host.conditions
+    assert dom0.conditions()["InnerSwitch"].true
+    assert host.inner_vlans == {101}
+    assert host.carried is Scheme.APPLIANCE
+    assert dom0.store.state.plugged["vm1"].device == pair_names("vm1")[0]
+
+
+def test_a_second_look_says_and_does_nothing(dom0):
+    behind(dom0, "vm1", M1, 101)
+    dom0.start_vm(M1, "vif1.0")
+    laid(dom0, "vm1")
+    dom0.agent.reconcile()
+    before = dict(dom0.bridges.plugged)
+
+    dom0.agent.reconcile()
+
+    assert len(dom0.store.reports) == 1
+    assert dom0.bridges.plugged == before
+
+
+def test_a_vnic_that_nobody_wants_there_any_more_is_put_out_and_its_vlan_no_longer_named(dom0):
+    behind(dom0, "vm1", M1, 101)
+    dom0.start_vm(M1, "vif1.0")
+    laid(dom0, "vm1")
+    dom0.agent.reconcile()
+
+    dom0.detach("vm1")
+    dom0.agent.reconcile()
+
+    assert dom0.bridges.plugged == {}
+    assert dom0.store.state.hosts[HOST].inner_vlans == frozenset()
+
+
+def test_without_the_trunk_nobody_is_moved_and_it_is_said(dom0):
+    behind(dom0, "vm1", M1, 101)
+    dom0.start_vm(M1, "vif1.0")
+    laid(dom0, "vm1")
+    dom0.agent.reconcile()
+    before = dict(dom0.bridges.plugged)
+
+    dom0.hypervisor.stop(HOST, TRUNK)
+    dom0.agent.reconcile()
+
+    assert dom0.bridges.plugged == before
+    assert "trunk" in dom0.conditions()["InnerSwitch"].message
+    assert dom0.store.state.hosts[HOST].inner_vlans == {101}
+
+
+def test_a_kernel_without_filters_lets_nobody_in(dom0):
+    dom0.bridges._capabilities = SwitchCapabilities()
+    behind(dom0, "vm1", M1, 101)
+    dom0.start_vm(M1, "vif1.0")
+    laid(dom0, "vm1")
+
+    dom0.agent.reconcile()
+
+    assert dom0.bridges.plugged == {}
+    assert "do not filter" in dom0.conditions()["InnerSwitch"].message
+
+
+def test_a_hypervisor_that_does_not_answer_takes_no_vlan_back(dom0):
+    behind(dom0, "vm1", M1, 101)
+    dom0.start_vm(M1, "vif1.0")
+    laid(dom0, "vm1")
+    dom0.agent.reconcile()
+    dom0.hypervisor.failure = RetryableError("busy")
+
+    result = dom0.agent.reconcile()
+
+    assert result.error is not None
+    assert dom0.store.state.hosts[HOST].inner_vlans == {101}
+    assert not dom0.conditions()["InnerSwitch"].true
+
+
+def test_until_the_appliance_is_at_work_the_native_switch_goes_on(dom0):
+    known = dom0.store.state.hosts[HOST]
+    dom0.store.state = replace(
+        dom0.store.state, hosts={HOST: replace(known, carried=Scheme.SEPARATION, conditions=())}
+    )
+
+    result = dom0.agent.reconcile()
+
+    assert result.carried is Scheme.SEPARATION
+    assert "InnerSwitch" not in dom0.conditions()
+
+
+def test_the_appliances_agent_keeps_what_dom0_said(world):
+    said = Condition(kind="InnerSwitch", true=True, reason="Parted")
+    world.store.state = replace(
+        world.store.state, hosts={HOST: HostState(scheme=Scheme.APPLIANCE, conditions=(said,))}
+    )
+
+    world.agent.reconcile()
+
+    assert world.conditions()["InnerSwitch"] == said
+    assert world.conditions()["ChassisReady"].true
+    world.agent.reconcile()
+    assert len(world.store.reports) == 1
