@@ -24,6 +24,9 @@ NO_VMOTION = "ESXI_VSS_NO_VMOTION"
 INNER_VERSION = "inner_version"
 """Joins the facts of a host once it is known with whom it shares its inner switch."""
 
+VIF_LOCKING = "vif_locking"
+"""The pool can lock vNICs to their addresses: its licence allows it, and no other SDN controller forbids it."""
+
 _VDS_EDITIONS = frozenset({"enterprise-plus", "vvf", "vcf"})
 _NATIVE = {
     Hypervisor.KVM: (SwitchKind.LINUX_BRIDGE,),

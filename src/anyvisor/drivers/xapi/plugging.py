@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plugging VIFs into networks of ours and giving them back, while their VMs run (``VIF.move``).
+
+What is done to a VIF can be cut short after each call, and is taken up again from what its ``other_config`` says:
+
+    1. ``anyvisor-before``    where it was, its lock, its ``nicira-iface-id``;
+    2. ``anyvisor-moving``    from here on its network in the database proves nothing: XAPI writes that first;
+    3. ``nicira-iface-id``    before it is plugged, since ovs-xapi-sync reads it then and no more;
+    4. ``VIF.move``;          then ``anyvisor-moving`` goes;
+    5. the lock.
+
+A lock is never in force on the integration bridge: XAPI would put flows of its own into it, which pass by OVN's. So one
+is taken off before a VIF goes there, and put on only after it has left.
+
+Source: xen-api, ocaml/xapi/xapi_vif.ml (`move`, `set_locking_mode`), ocaml/xenopsd/scripts/setup-vif-rules; Open
+vSwitch 2.17, xenserver/usr_share_openvswitch_scripts_ovs-xapi-sync.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from anyvisor.drivers.xapi import names
+from anyvisor.drivers.xapi.names import Before
+from anyvisor.drivers.xapi.picture import lock_of
+from anyvisor.drivers.xapi.work import Work
+from anyvisor.errors import (
+    AnyvisorError,
+    ForeignObjectError,
+    RetryableError,
+    TerminalError,
+    UnreachableError,
+)
+from anyvisor.model.estate import Card, CardId, Giveback, Plugin, Terms
+
+log = logging.getLogger(__name__)
+
+Lock = tuple[str, tuple[str, ...], tuple[str, ...]]
+_DISABLED = "disabled"
+
+
+def plug(work: Work, step: Plugin) -> None:
+    """One that is there on these terms already is left alone."""
+    card, vif = _card(work, step.card)
+    found = work.picture.networks_of(step.switch, step.group)
+    if not found:
+        if work.picture.foreign(step.switch, step.group):
+            raise ForeignObjectError(f"{step.group} on {step.switch} is not ours")
+        raise RetryableError(f"there is no network {step.group} on {step.switch}")
+    group = work.picture.ours[found[0]]
+    if card.problem is not None and card.problem.blocks(group):
+        raise TerminalError(f"VM {card.vm}: card {step.card.card} cannot be plugged: {card.problem}")
+    target = next((ref for ref in found if ref == work.picture.pool.rows("VIF")[vif]["network"]), found[0])
+    bound = group.vlan is None
+    if bound and work.picture.pool.sdn_controller:
+        raise ForeignObjectError(f"the pool obeys another SDN controller: {work.picture.pool.sdn_controller}")
+    _Vif(work, vif, card.vm).settle(target, step.terms or Terms(), bound=bound)
+
+
+def give_back(work: Work, step: Giveback) -> None:
+    """One whose place is gone stays where it is, and lets nothing pass."""
+    card, vif = _card(work, step.card)
+    each = _Vif(work, vif, card.vm)
+    if each.network not in work.picture.ours:
+        return
+    home = each.home()
+    if home is None:
+        each.disconnect()
+    else:
+        each.return_to(home)
+
+
+def tidy(work: Work) -> AnyvisorError | None:
+    """Finish what was cut short on the way back, and forget what was kept of VIFs that somebody else has moved. The
+    first refusal comes back: it keeps nothing else from being done.
+
+    Raises:
+        UnreachableError: the pool does not answer.
+    """
+    refused: AnyvisorError | None = None
+    for vif, row in work.picture.pool.rows("VIF").items():
+        taken = names.before_of(row["other_config"], work.picture.owner) is not None
+        if not taken or row["network"] in work.picture.ours:
+            continue
+        try:
+            _Vif(work, vif, "").release()
+        except UnreachableError:
+            raise
+        except AnyvisorError as error:
+            log.warning("%s", error)
+            refused = refused or error
+    return refused
+
+
+def vacate(work: Work, vif: str, group: str) -> None:
+    """Take the VIF of a snapshot or a template out of a network that is to go; that of a VM is the planner's business.
+
+    Raises:
+        RetryableError: it is a VM's, or nobody knows where it was.
+    """
+    row = work.picture.pool.row("VIF", vif)
+    vm = None if row is None else work.picture.pool.row("VM", row["VM"])
+    name = "" if vm is None else str(vm["name_label"])
+    each = _Vif(work, vif, name)
+    home = each.home()
+    if vm is None or not (vm["is_a_snapshot"] or vm["is_a_template"]) or home is None:
+        raise RetryableError(f"{group} is in use by VM {name}")
+    each.return_to(home)
+
+
+def _card(work: Work, card: CardId) -> tuple[Card, str]:
+    shown, vif = work.picture.estate.cards.get(card), work.picture.vifs.get(card)
+    if shown is None or vif is None:
+        raise RetryableError(f"there is no VM {card.vm} with a card {card.card}")
+    return shown, vif
+
+
+class _Vif:
+    """One VIF as it is now, kept up to date with what is written."""
+
+    def __init__(self, work: Work, ref: str, vm: str) -> None:
+        self._work = work
+        self._ref = ref
+        self._vm = vm
+        self._row: dict[str, Any] = dict(
+            work.session.read("VIF.get_record", ref, doing=f"reading a VIF of VM {vm}")
+        )
+        self._other: dict[str, str] = dict(self._row["other_config"])
+
+    @property
+    def network(self) -> str:
+        """As the database has it."""
+        return str(self._row["network"])
+
+    def home(self) -> str | None:
+        """The network that it was on before; None if that is gone, or nobody knows."""
+        before = names.before_of(self._other, self._work.picture.owner)
+        if before is None:
+            return None
+        networks = self._work.picture.pool.rows("network")
+        return next((ref for ref, row in networks.items() if row["uuid"] == before.network), None)
+
+    def settle(self, target: str, terms: Terms, *, bound: bool) -> None:
+        """Plug it there; `bound`: where the SDN controller binds it."""
+        before = self._remembered()
+        if bound and self._row["locking_mode"] == "locked":
+            self._lock(("unlocked", (), ()))
+        self._move(target, terms.iface or before.iface)
+        self._forget(names.HOMELESS, also=self._reconnect)
+        if not bound:
+            self._lock(_wanted(terms, before))
+
+    def return_to(self, home: str) -> None:
+        """Plug it back there."""
+        before = self._remembered()
+        self._move(home, before.iface)
+        self.release()
+
+    def release(self) -> None:
+        """It is where it was, or where somebody else has put it: nothing of ours stays with it."""
+        before = names.before_of(self._other, self._work.picture.owner)
+        if before is None:
+            return
+        if names.MOVING in self._other:
+            self._move(self.network, before.iface)
+        self._set(names.IFACE, before.iface)
+        self._lock((before.mode, before.ipv4, before.ipv6))
+        self._forget(names.HOMELESS)
+        self._forget(names.BEFORE)
+
+    def disconnect(self) -> None:
+        """Let nothing pass."""
+        self._set(names.HOMELESS, "true")
+        self._lock((_DISABLED, (), ()))
+
+    def _remembered(self) -> Before:
+        """How it was before; written down unless it is. Of one that somebody else has moved since it is that.
+
+        Raises:
+            ForeignObjectError: another installation has taken it.
+        """
+        before = names.before_of(self._other, self._work.picture.owner)
+        ours = self.network in self._work.picture.ours
+        if before is not None and (ours or names.MOVING in self._other):
+            return before
+        if before is not None:
+            self.release()
+        elif names.BEFORE in self._other:
+            raise ForeignObjectError(
+                self._about("another installation of anyvisor has taken"),
+                hint=f"if that one is gone: xe vif-param-remove param-name=other-config param-key={names.BEFORE}",
+            )
+        mode, ipv4, ipv6 = lock_of(self._row)
+        networks = self._work.picture.pool.rows("network")
+        before = Before(
+            owner=self._work.picture.owner,
+            network="" if ours or self.network not in networks else str(networks[self.network]["uuid"]),
+            mode=mode,
+            ipv4=ipv4,
+            ipv6=ipv6,
+            iface=self._other.get(names.IFACE, ""),
+        )
+        self._set(names.BEFORE, before.text)
+        return before
+
+    def _move(self, target: str, iface: str) -> None:
+        if (
+            self._other.get(names.IFACE, "") == iface
+            and self.network == target
+            and names.MOVING not in self._other
+        ):
+            return
+        self._set(names.MOVING, self._work.picture.pool.rows("network")[target]["uuid"])
+        self._set(names.IFACE, iface)
+        self._write("VIF.move", target, doing=self._about("moving"))
+        self._row["network"] = target
+        self._forget(names.MOVING)
+
+    def _reconnect(self) -> None:
+        before = names.before_of(self._other, self._work.picture.owner)
+        if before is not None and self._row["locking_mode"] == _DISABLED:
+            mode = "unlocked" if before.mode == "locked" else before.mode
+            self._lock((mode, (), ()))
+
+    def _lock(self, wanted: Lock) -> None:
+        """The addresses first while they are more; each call plugs the VIF anew for a moment, so none is made twice."""
+        mode, ipv4, ipv6 = wanted
+        doing = self._about("locking")
+        there = lock_of(self._row)
+        if mode != "locked" and there[0] != mode:
+            self._write("VIF.set_locking_mode", mode, doing=doing)
+        if there[1] != tuple(sorted(ipv4)):
+            self._write("VIF.set_ipv4_allowed", list(ipv4), doing=doing)
+        if there[2] != tuple(sorted(ipv6)):
+            self._write("VIF.set_ipv6_allowed", list(ipv6), doing=doing)
+        if mode == "locked" and there[0] != mode:
+            self._write("VIF.set_locking_mode", mode, doing=doing)
+        self._row.update(locking_mode=mode, ipv4_allowed=list(ipv4), ipv6_allowed=list(ipv6))
+
+    def _set(self, key: str, value: str) -> None:
+        """``""`` removes it."""
+        if self._other.get(key, "") == value:
+            return
+        self._forget(key)
+        if value:
+            self._write("VIF.add_to_other_config", key, value, doing=self._about("marking"))
+            self._other[key] = value
+
+    def _forget(self, key: str, also: Callable[[], None] | None = None) -> None:
+        if key in self._other:
+            if also is not None:
+                also()
+            self._write("VIF.remove_from_other_config", key, doing=self._about("marking"))
+            del self._other[key]
+
+    def _write(self, method: str, *params: Any, doing: str) -> None:
+        self._work.session.write(method, self._ref, *params, doing=doing)
+
+    def _about(self, doing: str) -> str:
+        return f"{doing} the VIF {self._row['device']} of VM {self._vm}"
+
+
+def _wanted(terms: Terms, before: Before) -> Lock:
+    """The lock on a VLAN network: the port's addresses, or what the operator had."""
+    if terms.addresses is None or before.mode == _DISABLED:
+        return (before.mode, before.ipv4, before.ipv6)
+    return ("locked", *_by_family(terms.addresses))
+
+
+def _by_family(addresses: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    of: dict[int, set[str]] = {4: set(), 6: set()}
+    for address in addresses:
+        of[ipaddress.ip_address(address).version].add(address)
+    return tuple(sorted(of[4])), tuple(sorted(of[6]))
