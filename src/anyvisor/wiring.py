@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from anyvisor.contracts.entity import EntityDriver
 from anyvisor.contracts.estate import EstateDriver
@@ -180,7 +181,7 @@ def open_works(
 def _vigil(
     store: OvsdbStore,
     beats: LazyBeats,
-    attendants: tuple[Attendant[EstateDriver], ...],
+    attendants: tuple[Attendant[ConnectedEstate], ...],
     tell: Callable[[ObjectKey], None],
 ) -> Vigil:
     """Over the appliances of all managers."""
@@ -204,25 +205,55 @@ def _tidy(controller: OvnController, store: OvsdbStore) -> None:
         log.warning("stale chassis are left for now: %s", error)
 
 
+ESTATE_DRIVERS = frozenset({"vsphere", "xapi"})
+"""Of managers whose hosts are driven from here."""
+
+
+class ConnectedEstate(EstateDriver, Protocol):
+    """An estate driver that was logged in."""
+
+    def close(self) -> None:
+        """Log out."""
+
+
+def _connected_estate(
+    manager: Manager, owner: str, *, answer_seconds: float | None = None
+) -> ConnectedEstate:
+    """The driver of a manager in `ESTATE_DRIVERS`; `answer_seconds`: the patience of somebody who waits for it.
+
+    Raises:
+        TerminalError: it cannot be driven as it is described.
+        UnreachableError: it does not answer.
+    """
+    if manager.driver == "xapi":
+        from anyvisor.drivers.xapi import estate as xapi
+
+        pool = xapi.Patience() if answer_seconds is None else xapi.Patience(answer_seconds=answer_seconds)
+        return xapi.XapiEstate.connect(manager, owner, patience=pool)
+    from anyvisor.drivers.vsphere import estate as vsphere
+
+    patience = (
+        vsphere.Patience() if answer_seconds is None else vsphere.Patience(answer_seconds=answer_seconds)
+    )
+    return vsphere.VsphereEstate.connect(manager, owner, patience=patience)
+
+
 def _estates(
     store: OvsdbStore, settings: Settings, tell: Callable[[ObjectKey], None]
-) -> Iterator[Attendant[EstateDriver]]:
+) -> Iterator[Attendant[ConnectedEstate]]:
     """One for each manager of hosts that is driven from here; a libvirtd is its host's agent's business."""
-    state = store.snapshot()
-    for manager in state.site.managers.values():
-        if manager.driver == "vsphere":
-            yield _vsphere(manager, store, LazyReadings(telemetry_of(settings)), tell)
+    for manager in store.snapshot().site.managers.values():
+        if manager.driver in ESTATE_DRIVERS:
+            yield _attended(manager, store, LazyReadings(telemetry_of(settings)), tell)
 
 
-def _vsphere(
+def _attended(
     manager: Manager, store: OvsdbStore, readings: LazyReadings, tell: Callable[[ObjectKey], None]
-) -> Attendant[EstateDriver]:
-    from anyvisor.drivers.vsphere.estate import VsphereEstate
+) -> Attendant[ConnectedEstate]:
+    def connect() -> ConnectedEstate:
+        return _connected_estate(manager, store.snapshot().owner)
 
-    def connect() -> EstateDriver:
-        return VsphereEstate.connect(manager, store.snapshot().owner)
-
-    def serve(driver: EstateDriver) -> EstateReconciler:
+    def serve(driver: ConnectedEstate) -> EstateReconciler:
         return EstateReconciler(
             manager.name,
             driver,
@@ -233,10 +264,9 @@ def _vsphere(
             tally=Tally(driver, readings, clock=time.time),
         )
 
-    def close(driver: EstateDriver) -> None:
+    def close(driver: ConnectedEstate) -> None:
         readings.close()
-        if isinstance(driver, VsphereEstate):
-            driver.close()
+        driver.close()
 
     def failed(error: AnyvisorError) -> None:
         say(store, manager.name, findings.failed(MANAGER, error))
@@ -299,17 +329,15 @@ class Asked:
 
 def ask_managers(site: Site, owner: str) -> Asked:
     """Ask each manager of the site."""
-    from anyvisor.drivers.vsphere.estate import Patience, VsphereEstate
-
     found: dict[HostName, Host] = {}
     inner: dict[SwitchName, str] = {}
     lacking: dict[str, tuple[MissingRight, ...]] = {}
     silent: dict[str, AnyvisorError] = {}
     for manager in site.managers.values():
-        if manager.driver != "vsphere":
+        if manager.driver not in ESTATE_DRIVERS:
             continue
         try:
-            driver = VsphereEstate.connect(manager, owner, patience=Patience(answer_seconds=ASK_SECONDS))
+            driver = _connected_estate(manager, owner, answer_seconds=ASK_SECONDS)
             try:
                 estate = driver.estate()
                 found |= reported_by(manager.name, estate.hosts)
@@ -351,8 +379,6 @@ class Foreseen:
 
 def preview(settings: Settings, site: Site) -> Foreseen:
     """What applying `site` would do, found without writing anything."""
-    from anyvisor.drivers.vsphere.estate import VsphereEstate
-
     with ExitStack() as open_parts:
         store = open_parts.enter_context(open_store(settings))
         state = store.snapshot()
@@ -363,8 +389,8 @@ def preview(settings: Settings, site: Site) -> Foreseen:
         lacking: dict[str, tuple[MissingRight, ...]] = {}
         for manager in site.managers.values():
             try:
-                if manager.driver == "vsphere":
-                    driver = VsphereEstate.connect(manager, state.owner)
+                if manager.driver in ESTATE_DRIVERS:
+                    driver = _connected_estate(manager, state.owner)
                     open_parts.callback(driver.close)
                     estates[manager.name] = driver.estate()
                     lacking[manager.name] = driver.missing_rights()
