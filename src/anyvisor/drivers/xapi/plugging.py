@@ -4,10 +4,10 @@
 What is done to a VIF can be cut short after each call, and is taken up again from what its ``other_config`` says:
 
     1. ``anyvisor-before``    where it was, its lock, its ``nicira-iface-id``;
-    2. ``anyvisor-moving``    from here on its network in the database proves nothing: XAPI writes that first;
+    2. ``anyvisor-moving``    from here on what the database says of it proves nothing: XAPI writes that first;
     3. ``nicira-iface-id``    before it is plugged, since ovs-xapi-sync reads it then and no more;
-    4. ``VIF.move``;          then ``anyvisor-moving`` goes;
-    5. the lock.
+    4. ``VIF.move``;
+    5. the lock;              then ``anyvisor-moving`` goes.
 
 A lock is never in force on the integration bridge: XAPI would put flows of its own into it, which pass by OVN's. So one
 is taken off before a VIF goes there, and put on only after it has left.
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from anyvisor.drivers.xapi import names
@@ -129,6 +129,7 @@ class _Vif:
             work.session.read("VIF.get_record", ref, doing=f"reading a VIF of VM {vm}")
         )
         self._other: dict[str, str] = dict(self._row["other_config"])
+        self._interrupted = names.MOVING in self._other
 
     @property
     def network(self) -> str:
@@ -146,16 +147,26 @@ class _Vif:
     def settle(self, target: str, terms: Terms, *, bound: bool) -> None:
         """Plug it there; `bound`: where the SDN controller binds it."""
         before = self._remembered()
-        if bound and self._row["locking_mode"] == "locked":
-            self._lock(("unlocked", (), ()))
-        self._move(target, terms.iface or before.iface)
-        self._forget(names.HOMELESS, also=self._reconnect)
+        iface = terms.iface or before.iface
+        homeless = names.HOMELESS in self._other
+        lock = self._unlocked() if bound else _wanted(terms, before, homeless=homeless)
+        stays = self.network == target and self._other.get(names.IFACE, "") == iface
+        if stays and lock_of(self._row) == lock and not homeless and not self._interrupted:
+            return
+        self._begin(target)
+        if bound:
+            self._lock(lock)
+        if not stays or self._interrupted:
+            self._move(target, iface)
         if not bound:
-            self._lock(_wanted(terms, before))
+            self._lock(lock)
+        self._forget(names.HOMELESS)
+        self._forget(names.MOVING)
 
     def return_to(self, home: str) -> None:
         """Plug it back there."""
         before = self._remembered()
+        self._begin(home)
         self._move(home, before.iface)
         self.release()
 
@@ -164,17 +175,25 @@ class _Vif:
         before = names.before_of(self._other, self._work.picture.owner)
         if before is None:
             return
-        if names.MOVING in self._other:
+        lock: Lock = (before.mode, before.ipv4, before.ipv6)
+        if self._other.get(names.IFACE, "") != before.iface or lock_of(self._row) != lock:
+            self._begin(self.network)
+        if self._interrupted:
             self._move(self.network, before.iface)
         self._set(names.IFACE, before.iface)
-        self._lock((before.mode, before.ipv4, before.ipv6))
+        self._lock(lock)
         self._forget(names.HOMELESS)
+        self._forget(names.MOVING)
         self._forget(names.BEFORE)
 
     def disconnect(self) -> None:
         """Let nothing pass."""
-        self._set(names.HOMELESS, "true")
+        if names.HOMELESS in self._other and not self._interrupted:
+            return
+        self._begin(self.network)
         self._lock((_DISABLED, (), ()))
+        self._set(names.HOMELESS, "true")
+        self._forget(names.MOVING)
 
     def _remembered(self) -> Before:
         """How it was before; written down unless it is. Of one that somebody else has moved since it is that.
@@ -206,37 +225,36 @@ class _Vif:
         self._set(names.BEFORE, before.text)
         return before
 
+    def _begin(self, target: str) -> None:
+        if names.MOVING not in self._other:
+            self._set(names.MOVING, str(self._work.picture.pool.rows("network")[target]["uuid"]))
+
     def _move(self, target: str, iface: str) -> None:
-        if (
-            self._other.get(names.IFACE, "") == iface
-            and self.network == target
-            and names.MOVING not in self._other
-        ):
-            return
-        self._set(names.MOVING, self._work.picture.pool.rows("network")[target]["uuid"])
         self._set(names.IFACE, iface)
         self._write("VIF.move", target, doing=self._about("moving"))
         self._row["network"] = target
-        self._forget(names.MOVING)
 
-    def _reconnect(self) -> None:
-        before = names.before_of(self._other, self._work.picture.owner)
-        if before is not None and self._row["locking_mode"] == _DISABLED:
-            mode = "unlocked" if before.mode == "locked" else before.mode
-            self._lock((mode, (), ()))
+    def _unlocked(self) -> Lock:
+        """What is no lock stays as it is; that nothing passes is ours to end only where we have cut it off."""
+        there = lock_of(self._row)
+        cut = there[0] == _DISABLED and names.HOMELESS in self._other
+        return ("unlocked", (), ()) if cut or there[0] == "locked" else there
 
     def _lock(self, wanted: Lock) -> None:
-        """The addresses first while they are more; each call plugs the VIF anew for a moment, so none is made twice."""
+        """Each call plugs the VIF anew for a moment, so none is made that changes nothing; but after one that was cut
+        short what the database says may not be in force.
+        """
         mode, ipv4, ipv6 = wanted
         doing = self._about("locking")
         there = lock_of(self._row)
-        if mode != "locked" and there[0] != mode:
+        anew = there[0] != mode or self._interrupted
+        if mode != "locked" and anew:
             self._write("VIF.set_locking_mode", mode, doing=doing)
         if there[1] != tuple(sorted(ipv4)):
             self._write("VIF.set_ipv4_allowed", list(ipv4), doing=doing)
         if there[2] != tuple(sorted(ipv6)):
             self._write("VIF.set_ipv6_allowed", list(ipv6), doing=doing)
-        if mode == "locked" and there[0] != mode:
+        if mode == "locked" and anew:
             self._write("VIF.set_locking_mode", mode, doing=doing)
         self._row.update(locking_mode=mode, ipv4_allowed=list(ipv4), ipv6_allowed=list(ipv6))
 
@@ -249,10 +267,8 @@ class _Vif:
             self._write("VIF.add_to_other_config", key, value, doing=self._about("marking"))
             self._other[key] = value
 
-    def _forget(self, key: str, also: Callable[[], None] | None = None) -> None:
+    def _forget(self, key: str) -> None:
         if key in self._other:
-            if also is not None:
-                also()
             self._write("VIF.remove_from_other_config", key, doing=self._about("marking"))
             del self._other[key]
 
@@ -263,9 +279,9 @@ class _Vif:
         return f"{doing} the VIF {self._row['device']} of VM {self._vm}"
 
 
-def _wanted(terms: Terms, before: Before) -> Lock:
+def _wanted(terms: Terms, before: Before, *, homeless: bool) -> Lock:
     """The lock on a VLAN network: the port's addresses, or what the operator had."""
-    if terms.addresses is None or before.mode == _DISABLED:
+    if terms.addresses is None or (before.mode == _DISABLED and not homeless):
         return (before.mode, before.ipv4, before.ipv6)
     return ("locked", *_by_family(terms.addresses))
 

@@ -241,6 +241,7 @@ class Methods:
             if not fits:
                 raise RefusedError("INVALID_IP_ADDRESS_SPECIFIED", f"ipv{family}_allowed")
         self.pool.records.change("VIF", vif, **{f"ipv{family}_allowed": sorted(set(value))})
+        self._break()
         self.pool.plug(vif)
         return ""
 
