@@ -4,7 +4,7 @@
 An empty token asks for everything that there is. A token is worth nothing after another login (the master may be
 another host), after ``EVENTS_LOST``, and if the numbers of objects that come with every answer are not ours.
 
-Source: xen-api, ocaml/xapi/xapi_event.ml; doc/content/xen-api/events.md.
+Source: xen-api, ocaml/xapi/xapi_event.ml.
 """
 
 from __future__ import annotations

@@ -253,6 +253,11 @@ TABLE = Table(
         ),
         Caution(
             schemes=_IN_DOM0,
+            text="XAPI's own HA does not restart VMs of the integration bridge elsewhere: its network has no cards.",
+            when=under_xapi,
+        ),
+        Caution(
+            schemes=_IN_DOM0,
             text="Unmanaged XAPI networks need XenServer 7.2 or newer.",
             when=both(under_xapi, lacks(traits.version_unknown)),
             versions=(None, (7, 2, 0)),

@@ -2,11 +2,13 @@
 """What the driver makes of the records of a pool, and how it keeps up with them."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
 from anyvisor.drivers.xapi.estate import XapiEstate
 from anyvisor.drivers.xapi.feed import Feed
+from anyvisor.drivers.xapi.rights import RIGHTS
 from anyvisor.errors import UnreachableError
 from anyvisor.model.estate import CardProblem, Terms
 from anyvisor.model.host import NativeSwitch, Nic
@@ -219,6 +221,12 @@ def test_an_account_that_may_not_do_everything_is_told_what_it_lacks(driver, xap
 
     assert "VLAN.create" in lacking
     assert "VIF.move" not in lacking
+
+
+def test_the_reference_names_every_right():
+    reference = (Path(__file__).parents[4] / "docs/reference/xen.md").read_text(encoding="utf-8")
+
+    assert [right for right in RIGHTS if f"| `{right.name}` | {right.purpose} |" not in reference] == []
 
 
 def test_of_counters_nothing_is_known(driver):
