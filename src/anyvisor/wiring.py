@@ -10,16 +10,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from anyvisor import attending
 from anyvisor.contracts.entity import EntityDriver
-from anyvisor.contracts.estate import EstateDriver
 from anyvisor.drivers.ovn.controller import OvnController
 from anyvisor.errors import AnyvisorError, RetryableError, TerminalError, UnreachableError
 from anyvisor.model.estate import Estate, Health, MissingRight
 from anyvisor.model.host import Host
 from anyvisor.model.names import HostName, ObjectKey, SwitchName
-from anyvisor.model.site import Controller, Manager, Site
+from anyvisor.model.site import Controller, Site
 from anyvisor.model.state import State, Telemetry
-from anyvisor.ovsdb.lazy import LazyBeats, LazyReadings
+from anyvisor.ovsdb.lazy import LazyBeats
 from anyvisor.ovsdb.server import ensure_server
 from anyvisor.ovsdb.store import OvsdbStore
 from anyvisor.ovsdb.telemetry import TelemetryStore
@@ -27,17 +27,12 @@ from anyvisor.ovsdb.tls import use_tls
 from anyvisor.planner import seats
 from anyvisor.planner.found import completed, reported_by
 from anyvisor.planner.vigil import Seat, seat_of
-from anyvisor.reconcile import findings
 from anyvisor.reconcile.attendant import Attendant
 from anyvisor.reconcile.engine import Engine, Outcome
-from anyvisor.reconcile.entity import EntityReconciler, Polled
-from anyvisor.reconcile.estate import EstateReconciler
-from anyvisor.reconcile.notices import MANAGER, say
 from anyvisor.reconcile.preview import Preview
 from anyvisor.reconcile.preview import preview as find
 from anyvisor.reconcile.queue import KeyQueue
 from anyvisor.reconcile.runner import Runner
-from anyvisor.reconcile.tally import Tally
 from anyvisor.reconcile.vigil import Vigil, Witnesses
 from anyvisor.reconcile.wishes import ApplianceWishes
 from anyvisor.settings import Settings
@@ -151,8 +146,10 @@ def open_works(
         controller.watch(queue.add)
         engine = Engine(store, controller, clock=time.time)
 
-        estates = tuple(_estates(store, settings, queue.add)) if settings is not None else ()
-        attendants = (*estates, *(_entities(store) if settings is not None else ()))
+        of_hosts = (
+            tuple(attending.estates(store, telemetry_of(settings), queue.add)) if settings is not None else ()
+        )
+        attendants = (*of_hosts, *(attending.entities(store) if settings is not None else ()))
 
         def observed(outcome: Outcome) -> None:
             for attendant in attendants if outcome.looked_at else ():
@@ -171,7 +168,7 @@ def open_works(
         if settings is not None:
             beats = LazyBeats(telemetry_of(settings))
             open_parts.callback(beats.close)
-            vigil = _vigil(store, beats, estates, queue.add)
+            vigil = _vigil(store, beats, of_hosts, queue.add)
             vigil.start()
             open_parts.callback(vigil.stop)
         yield Works(engine=engine, runner=runner, controller=controller)
@@ -180,7 +177,7 @@ def open_works(
 def _vigil(
     store: OvsdbStore,
     beats: LazyBeats,
-    attendants: tuple[Attendant[EstateDriver], ...],
+    attendants: tuple[Attendant[attending.ConnectedEstate], ...],
     tell: Callable[[ObjectKey], None],
 ) -> Vigil:
     """Over the appliances of all managers, and over cards that switch."""
@@ -204,83 +201,6 @@ def _tidy(controller: OvnController, store: OvsdbStore) -> None:
         log.warning("stale chassis are left for now: %s", error)
 
 
-def _estates(
-    store: OvsdbStore, settings: Settings, tell: Callable[[ObjectKey], None]
-) -> Iterator[Attendant[EstateDriver]]:
-    """One for each manager of hosts that is driven from here; a libvirtd is its host's agent's business."""
-    state = store.snapshot()
-    for manager in state.site.managers.values():
-        if manager.driver == "vsphere":
-            yield _vsphere(manager, store, LazyReadings(telemetry_of(settings)), tell)
-
-
-def _vsphere(
-    manager: Manager, store: OvsdbStore, readings: LazyReadings, tell: Callable[[ObjectKey], None]
-) -> Attendant[EstateDriver]:
-    from anyvisor.drivers.vsphere.estate import VsphereEstate
-
-    def connect() -> EstateDriver:
-        return VsphereEstate.connect(manager, store.snapshot().owner)
-
-    def serve(driver: EstateDriver) -> EstateReconciler:
-        return EstateReconciler(
-            manager.name,
-            driver,
-            store,
-            wishes=ApplianceWishes(),
-            clock=time.time,
-            tell=tell,
-            tally=Tally(driver, readings, clock=time.time),
-        )
-
-    def close(driver: EstateDriver) -> None:
-        readings.close()
-        if isinstance(driver, VsphereEstate):
-            driver.close()
-
-    def failed(error: AnyvisorError) -> None:
-        say(store, manager.name, findings.failed(MANAGER, error))
-
-    return Attendant(manager.name, connect, serve, close=close, failed=failed)
-
-
-def _entities(store: OvsdbStore) -> Iterator[Attendant[Polled]]:
-    """One for each vendor's own controller."""
-    for manager in store.snapshot().site.managers.values():
-        if manager.driver == "nsx":
-            yield _nsx(manager, store)
-
-
-def _nsx(manager: Manager, store: OvsdbStore) -> Attendant[Polled]:
-    from anyvisor.drivers.nsx.entity import NsxEntity
-
-    def connect() -> Polled:
-        return Polled(NsxEntity.connect(manager, store.snapshot().owner))
-
-    def serve(polled: Polled) -> EntityReconciler:
-        return EntityReconciler(manager.name, polled.driver, store)
-
-    def close(polled: Polled) -> None:
-        if isinstance(polled.driver, NsxEntity):
-            polled.driver.close()
-
-    def failed(error: AnyvisorError) -> None:
-        say(store, manager.name, findings.failed(MANAGER, error))
-
-    return Attendant(manager.name, connect, serve, close=close, failed=failed)
-
-
-@contextmanager
-def _open_nsx(manager: Manager, owner: str) -> Iterator[EntityDriver]:
-    from anyvisor.drivers.nsx.entity import NsxEntity
-
-    driver = NsxEntity.connect(manager, owner)
-    try:
-        yield driver
-    finally:
-        driver.close()
-
-
 ASK_SECONDS = 10.0
 """How long a manager is asked for its hosts by a command that a person waits for."""
 
@@ -299,17 +219,15 @@ class Asked:
 
 def ask_managers(site: Site, owner: str) -> Asked:
     """Ask each manager of the site."""
-    from anyvisor.drivers.vsphere.estate import Patience, VsphereEstate
-
     found: dict[HostName, Host] = {}
     inner: dict[SwitchName, str] = {}
     lacking: dict[str, tuple[MissingRight, ...]] = {}
     silent: dict[str, AnyvisorError] = {}
     for manager in site.managers.values():
-        if manager.driver != "vsphere":
+        if manager.driver not in attending.ESTATE_DRIVERS:
             continue
         try:
-            driver = VsphereEstate.connect(manager, owner, patience=Patience(answer_seconds=ASK_SECONDS))
+            driver = attending.connected_estate(manager, owner, answer_seconds=ASK_SECONDS)
             try:
                 estate = driver.estate()
                 found |= reported_by(manager.name, estate.hosts)
@@ -351,8 +269,6 @@ class Foreseen:
 
 def preview(settings: Settings, site: Site) -> Foreseen:
     """What applying `site` would do, found without writing anything."""
-    from anyvisor.drivers.vsphere.estate import VsphereEstate
-
     with ExitStack() as open_parts:
         store = open_parts.enter_context(open_store(settings))
         state = store.snapshot()
@@ -363,13 +279,15 @@ def preview(settings: Settings, site: Site) -> Foreseen:
         lacking: dict[str, tuple[MissingRight, ...]] = {}
         for manager in site.managers.values():
             try:
-                if manager.driver == "vsphere":
-                    driver = VsphereEstate.connect(manager, state.owner)
+                if manager.driver in attending.ESTATE_DRIVERS:
+                    driver = attending.connected_estate(manager, state.owner)
                     open_parts.callback(driver.close)
                     estates[manager.name] = driver.estate()
                     lacking[manager.name] = driver.missing_rights()
                 elif manager.driver == "nsx":
-                    entities[manager.name] = open_parts.enter_context(_open_nsx(manager, state.owner))
+                    entities[manager.name] = open_parts.enter_context(
+                        attending.open_nsx(manager, state.owner)
+                    )
             except AnyvisorError as error:
                 silent[manager.name] = error
         reported = {

@@ -104,6 +104,72 @@ def test_a_device_that_libvirt_plugged_into_another_bridge_is_reported(ovs, driv
         driver.apply([replace(ONE, device="vnet0")])
 
 
+def xapi_plugs(ovs, device="vif3.0", bridge="br-int", iface="vm1"):
+    """What setup-vif-rules and then ovs-xapi-sync leave behind."""
+    ovs.vsctl("--may-exist", "add-port", bridge, device, "--", "set", "Interface", device,
+              'external_ids:xs-vm-uuid="7b9a"', 'external_ids:xs-vif-uuid="c3f1"',
+              'external_ids:xs-network-uuid="90ab"', f'external_ids:attached-mac="{ONE.mac.upper()}"',
+              f'external_ids:iface-id="{iface}"')  # fmt: skip
+
+
+@pytest.mark.parametrize("iface", ["vm1", "c3f1"])
+def test_a_vif_that_xapi_plugged_into_the_integration_bridge_is_bound_and_left_as_it_was(ovs, driver, iface):
+    xapi_plugs(ovs, iface=iface)
+    before = external_ids(ovs, "vif3.0")
+    vif = replace(ONE, device="vif3.0")
+
+    driver.apply([vif])
+    assert ovs.vsctl("get", "Interface", "vif3.0", "external_ids:iface-id") == "vm1"
+    assert driver.observe() == {ONE.port: vif}
+    driver.apply([Unplug(port=ONE.port, device="vif3.0", bridge="br-int")])
+
+    assert external_ids(ovs, "vif3.0").lower() == before.lower()
+    assert "vif3.0" in ovs.vsctl("list-ports", "br-int").split()
+
+
+def test_a_vif_that_xapi_moves_away_and_back_is_bound_anew(ovs, driver):
+    ovs.vsctl("add-br", "xenbr1", "--", "set", "bridge", "xenbr1", "datapath_type=dummy")
+    vif = replace(ONE, device="vif3.0")
+    xapi_plugs(ovs)
+    driver.apply([vif])
+
+    ovs.vsctl("del-port", "vif3.0")
+    xapi_plugs(ovs, bridge="xenbr1", iface="c3f1")
+    assert driver.observe() == {}
+    with pytest.raises(ForeignObjectError, match="xenbr1"):
+        driver.apply([vif])
+    ovs.vsctl("del-port", "vif3.0")
+    xapi_plugs(ovs)
+    driver.apply([vif])
+
+    assert driver.observe() == {ONE.port: vif}
+
+
+def test_an_emptied_database_is_filled_again_but_for_what_xapi_makes(ovs, driver):
+    given = replace(CHASSIS, bridges=(replace(CHASSIS.bridges[0], name="xenbr1", given=True),))
+    ovs.vsctl("add-br", "xenbr1", "--", "set", "bridge", "xenbr1", "datapath_type=dummy")
+    driver.configure(chassis_plan(given, driver.observe_chassis()).steps)
+    before = driver.observe_chassis()
+    assert before.settings["ovn-bridge-mappings"] == "fabric:xenbr1"
+
+    for bridge in ("br-int", "xenbr1"):  # as after a boot: it lies in /run
+        ovs.vsctl("del-br", bridge)
+    ovs.vsctl("clear", "Open_vSwitch", ".", "external_ids")
+    plan = chassis_plan(given, driver.observe_chassis())
+    driver.configure(plan.steps)
+    assert plan.problems == ("there is no bridge xenbr1; XAPI makes it",)
+    assert set(driver.observe_chassis().bridges) == {"br-int"}
+    ovs.vsctl("add-br", "xenbr1", "--", "set", "bridge", "xenbr1", "datapath_type=dummy")
+    driver.configure(chassis_plan(given, driver.observe_chassis()).steps)
+
+    after = driver.observe_chassis()
+    assert after.settings == before.settings
+    assert after.bridges.keys() == before.bridges.keys()
+    assert after.bridges["xenbr1"] == before.bridges["xenbr1"]
+    xapi_plugs(ovs)
+    driver.apply([replace(ONE, device="vif3.0")])
+
+
 def test_a_port_of_another_installation_is_foreign(ovs, driver):
     driver.apply([ONE])
     other = OpenvSwitch.connect(ovs.remote, owner=lambda: "another")

@@ -21,10 +21,10 @@ UNIT_TEXT = """\
 Description=anyvisor's agent: plugs vNICs into the switch of this machine
 Wants=network-online.target
 After=network-online.target openvswitch-switch.service ovn-controller.service xen.service libvirtd.service
-StartLimitIntervalSec=0
+{order}StartLimitIntervalSec=0
 
 [Service]
-ExecStart={program} agent
+{prepare}ExecStart={program} agent
 Restart=always
 RestartSec=10
 # Packets need no agent: what it may have started goes on without it.
@@ -33,7 +33,15 @@ KillMode=process
 [Install]
 WantedBy=multi-user.target
 """
-"""Unlike an appliance's it prepares nothing, and does not want Open vSwitch: a host may have a Linux bridge still."""
+"""Unlike an appliance's it does not want Open vSwitch: a host may have a Linux bridge still."""
+XAPI_ORDER = """\
+After=openvswitch.service xcp-networkd.service
+Before=xapi-domains.service
+"""
+XAPI_PREPARE = """\
+# Its database is empty after a boot, and guests that XAPI starts by itself are plugged into this bridge.
+ExecStartPre=-/usr/bin/ovs-vsctl --timeout=30 --may-exist add-br br-int -- set Bridge br-int fail_mode=secure
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +53,8 @@ class Ground:
     apt: bool = True
     systemd: bool = True
     dom0: bool = False
+    xapi: bool = False
+    """XAPI manages this dom0: it plugs vNICs by scripts of its own."""
     libvirt: bool = False
 
 
@@ -99,10 +109,10 @@ def _planned(ground: Ground, wish: Wish) -> Iterator[Step]:
         yield Run(argv=("apt-get", "install", "--yes", "--no-install-recommends", *missing))
     if CONFIG not in ground.files:
         yield WriteFile(path=CONFIG, text=_settings(ground, wish), mode=0o640)
-    if ground.dom0:
+    if ground.dom0 and not ground.xapi:
         yield from _written(ground, HOTPLUG, wish.hotplug, 0o755)
     if ground.systemd:
-        unit = tuple(_written(ground, UNIT, UNIT_TEXT.format(program=wish.program), 0o644))
+        unit = tuple(_written(ground, UNIT, _unit(ground, wish), 0o644))
         yield from unit
         if unit:
             yield Run(argv=("systemctl", "daemon-reload"))
@@ -114,6 +124,11 @@ def _written(ground: Ground, path: str, text: str, mode: int) -> Iterator[WriteF
         yield WriteFile(path=path, text=text, mode=mode)
 
 
+def _unit(ground: Ground, wish: Wish) -> str:
+    order, prepare = (XAPI_ORDER, XAPI_PREPARE) if ground.xapi else ("", "")
+    return UNIT_TEXT.format(program=wish.program, order=order, prepare=prepare)
+
+
 def _settings(ground: Ground, wish: Wish) -> str:
     hypervisor = "xl" if ground.dom0 else "libvirt" if ground.libvirt else "listed"
     said = {"host": wish.host, "database": wish.database, "hypervisor": hypervisor}
@@ -122,7 +137,7 @@ def _settings(ground: Ground, wish: Wish) -> str:
 
 def remarks(ground: Ground) -> Iterator[str]:
     """What stays for the operator to do, a sentence each."""
-    if ground.dom0:
+    if ground.dom0 and not ground.xapi:
         yield "Name vif-anyvisor as the script of guests' vifs (vif.default.script in /etc/xen/xl.conf)."
     if not ground.systemd:
         yield "This machine has no systemd: let `anyvisor agent` be started in its own way."

@@ -27,6 +27,7 @@ def look(root: Path = Path("/")) -> Ground:
         apt=shutil.which("apt-get", path=_PATH) is not None,
         systemd=(root / "run/systemd/system").is_dir(),
         dom0="control_d" in capabilities,
+        xapi=(root / "etc/xensource-inventory").exists(),
         libvirt=(root / "run/libvirt/libvirt-sock").exists(),
     )
 

@@ -60,6 +60,16 @@ class Backing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a manager is told of one vNIC beyond its group, where its switch is told such things (XAPI)."""
+
+    iface: str | None = None
+    """What the SDN controller knows it by; None where it binds no vNICs."""
+    addresses: tuple[str, ...] | None = None
+    """The only addresses that it may use, sorted; None: any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """One vNIC as the manager shows it. `host` is where its VM runs; `moving_to` where a migration under way leads."""
 
@@ -77,20 +87,23 @@ class Card:
     """We have plugged it where it is; where it was before is remembered."""
     homeless: bool = False
     """It was to be given back, and where it was is gone: it stays where it is, disconnected."""
+    terms: Terms | None = None
+    """None where the manager has no such thing, or while it is not sure how the vNIC is plugged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """A port group of ours on a native switch.
 
-    `vlan` is its access VLAN; None with `trunk` for one that carries all VLANs tagged. `mac_learning` only where the
+    `vlan` is its access VLAN; None with `trunk` for one that carries all VLANs tagged, and without for the integration
+    bridge, where the SDN controller binds each vNIC. `mac_learning` only where the
     switch has it; else a trunk is promiscuous. On a standard switch a group is of one host.
     """
 
     switch: SwitchName
     name: str
     key: str
-    """What it is for: ``port/NAME``, ``network/NAME``, ``inner/NETWORK``, ``trunk``, ``parking``."""
+    """What it is for: ``port/NAME``, ``network/NAME``, ``inner/NETWORK``, ``integration``, ``trunk``, ``parking``."""
     vlan: int | None = None
     trunk: bool = False
     mac_learning: bool = False
@@ -101,6 +114,8 @@ class Group:
     entity: bool = False
     """A segment of ours in the vendor's own controller (NSX), as the manager shows it. It is made and removed there:
     only cards are plugged into it here."""
+    partial: bool = False
+    """It is not on every host yet that it belongs on. Never so of one that is wanted."""
 
     @property
     def identity(self) -> tuple[SwitchName, str]:
@@ -195,6 +210,7 @@ class Plugin:
     card: CardId
     switch: SwitchName
     group: str
+    terms: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +291,7 @@ def describe(step: EstateStep) -> str:
         case DropSwitch(name=name):
             return f"remove inner switch {name}"
         case MakeGroup(group=group):
-            tag = "all VLANs" if group.trunk else f"VLAN {group.vlan}"
+            tag = "all VLANs" if group.trunk else f"VLAN {group.vlan}" if group.vlan else "its own flows"
             return f"port group {group.name} on {group.switch}: {tag}"
         case DropGroup(name=name, switch=switch):
             return f"remove port group {name} from {switch}"

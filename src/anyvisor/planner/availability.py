@@ -10,7 +10,7 @@ from anyvisor.model.kinds import Hypervisor, Scheme
 from anyvisor.planner.facts import traits
 
 BUILT: frozenset[str] = frozenset(
-    {"ovn", "openvswitch", "linuxbridge", "libvirt", "vsphere", "nsx", "xl", "smartnic"}
+    {"ovn", "openvswitch", "linuxbridge", "libvirt", "vsphere", "nsx", "xl", "xapi", "smartnic"}
 )
 """The packages under ``drivers/`` of this release."""
 

@@ -8,19 +8,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from anyvisor.model.names import HostName, NetworkName, PortName
+from anyvisor.model.names import HostName, PortName
 from anyvisor.model.state import State
 from anyvisor.planner.found import out_of_sight
-from anyvisor.planner.inner import port_key, shared_key
+from anyvisor.planner.inner import keys_of
 
 K = TypeVar("K")
 M = TypeVar("M")
 TagKey: TypeAlias = tuple[str, int]
-
-
-def network_key(network: NetworkName) -> str:
-    """What a group of a network is for, as `anyvisor.model.estate.Group` has it."""
-    return f"network/{network}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +115,7 @@ def _entry(state: State, name: PortName, shown: Collection[HostName]) -> _Entry:
     if attachment is None:
         return _Entry(runs=runs)
     here = not out_of_sight(state.site, attachment.host, shown)
-    network = attachment.network
-    together = shared_key(network) if attachment.shared else network_key(network)
-    abroad = () if here else (port_key(name), together)
+    abroad = () if here else keys_of(attachment)
     return _Entry(attachment.host, attachment.staged, runs, abroad)
 
 

@@ -24,6 +24,7 @@ from anyvisor.planner.chassis_steps import (
     SetOffload,
     SetTls,
 )
+from anyvisor.planner.facts import traits
 
 INTEGRATION_BRIDGE = "br-int"
 OWNER = "anyvisor:owner"
@@ -41,13 +42,17 @@ _NAME_MAX = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderBridge:
-    """An OVS bridge that leads to physical networks. `mac` and `mtu` are set where it takes over a host's address."""
+    """An OVS bridge that leads to physical networks. `mac` and `mtu` are set where it takes over a host's address.
+
+    One that is `given` is made by somebody else (XAPI): it is mapped once it is there, and nothing is done to it.
+    """
 
     name: str
     physical: tuple[str, ...]
     uplinks: tuple[str, ...] = ()
     mac: Mac | None = None
     mtu: int | None = None
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +125,7 @@ def provider_bridges(host: Host) -> tuple[ProviderBridge, ...]:
     """One bridge per trunk card that leads to a physical network: the OVS bridge that the site names for the card,
     else one of ours. A card with an access VLAN carries one network alone and is no way to a physical network.
     """
+    given = traits.in_pool(host)
     found: dict[str, list[tuple[str, str]]] = {}
     for nic in host.nics:
         if nic.physical is None or nic.vlan is not None:
@@ -131,6 +137,7 @@ def provider_bridges(host: Host) -> tuple[ProviderBridge, ...]:
             name=name,
             physical=tuple(sorted({physical for physical, _ in pairs})),
             uplinks=tuple(sorted(nic for _, nic in pairs)),
+            given=given,
         )
         for name, pairs in sorted(found.items())
     )
@@ -228,6 +235,10 @@ def _usable(
     bridge: ProviderBridge, observed: ObservedChassis, busy: frozenset[str], problems: list[str]
 ) -> bool:
     there = observed.bridges.get(bridge.name)
+    if bridge.given:
+        if there is None:
+            problems.append(f"there is no bridge {bridge.name}; XAPI makes it")
+        return there is not None
     missing = [uplink for uplink in bridge.uplinks if there is None or uplink not in there.ports]
     for uplink in missing:
         holder = next((b.name for b in observed.bridges.values() if uplink in b.ports), None)
@@ -251,6 +262,8 @@ def _bridge_steps(desired: Chassis, observed: ObservedChassis) -> Iterator[Chass
 def _provider_steps(
     desired: Chassis, bridge: ProviderBridge, observed: ObservedChassis
 ) -> Iterator[ChassisStep]:
+    if bridge.given:
+        return
     there = observed.bridges.get(bridge.name)
     if there is None:
         yield MakeBridge(

@@ -23,6 +23,7 @@ from anyvisor.model.estate import (
     MakeGroup,
     MakeSwitch,
     Plugin,
+    Terms,
 )
 from anyvisor.model.kinds import Scheme, SwitchKind
 from anyvisor.model.names import HostName, NetworkName, PortName, SwitchName
@@ -31,6 +32,7 @@ from anyvisor.planner.admission import MTU_TOO_SMALL, Held
 from anyvisor.planner.appliances import Keeping, appliance_steps, trunkless
 from anyvisor.planner.facts import vds
 from anyvisor.planner.inner import (
+    INTEGRATION,
     InnerPlace,
     holder_key,
     inner_place,
@@ -48,6 +50,7 @@ from anyvisor.planner.proposal import (
     place_of,
     wire_of,
 )
+from anyvisor.planner.terms import agreed, terms_of
 from anyvisor.planner.trunks import inner_version
 from anyvisor.planner.unused import unused_switches
 from anyvisor.planner.wanted import Wanted
@@ -88,7 +91,12 @@ def proposed(wanted: Wanted, estate: Estate) -> Proposal:
         for port, card in cards.items()
         if port in groups and (card.problem is None or not card.problem.blocks(groups[port]))
     }
-    plugged = {port: card for port, card in plugs.items() if _in_group(estate.cards[card], groups[port])}
+    terms = _terms(groups, wanted, estate)
+    plugged = {
+        port: card
+        for port, card in plugs.items()
+        if _in_group(estate.cards[card], groups[port]) and agreed(estate.cards[card], terms[port])
+    }
     for port, card in cards.items():
         if port in groups and port not in plugs:
             problems[port] = f"its vNIC ({card.vm}) cannot be wired: {card.problem}"
@@ -100,6 +108,11 @@ def proposed(wanted: Wanted, estate: Estate) -> Proposal:
     problems |= _strangers(groups, plugs, wanted, estate)
     held = _held(plugs.keys() - plugged.keys(), cards, wanted, estate) if wanted.held else {}
     problems |= {port: why.message for port, why in held.items() if why.reason == MTU_TOO_SMALL}
+    problems |= {
+        port: f"the agent in dom0 of {wanted.attachments[port].host} is not at work yet"
+        for port in plugs
+        if groups[port].key == INTEGRATION and port not in wanted.ready
+    }
     making, usable = _group_steps(groups.values(), wanted, estate)
     return Proposal(
         cards={port: card.id for port, card in cards.items()},
@@ -109,7 +122,7 @@ def proposed(wanted: Wanted, estate: Estate) -> Proposal:
         held=held,
         making=making,
         plugging={
-            port: Plugin(card=card, switch=groups[port].switch, group=groups[port].name)
+            port: Plugin(card=card, switch=groups[port].switch, group=groups[port].name, terms=terms[port])
             for port, card in plugs.items()
             if port in wanted.ready and port not in plugged and port not in held
             if place_of(groups[port]) in usable
@@ -276,7 +289,19 @@ def _keeping(wanted: Wanted) -> Keeping:
 
 
 def _groups(wanted: Wanted, estate: Estate, problems: dict[str, str]) -> Iterator[tuple[PortName, Group]]:
-    return port_groups(wanted.owner, wanted.hosts, wanted.attachments.values(), estate, problems)
+    return port_groups(
+        wanted.owner, wanted.hosts, wanted.attachments.values(), estate, problems, wanted.physicals
+    )
+
+
+def _terms(ports: Iterable[PortName], wanted: Wanted, estate: Estate) -> dict[PortName, Terms | None]:
+    found: dict[PortName, Terms | None] = {}
+    for port in ports:
+        attachment = wanted.attachments[port]
+        host = wanted.hosts[attachment.host]
+        shown = estate.hosts.get(host.name, host)
+        found[port] = terms_of(host, shown, attachment, wanted.addresses.get(port, ()))
+    return found
 
 
 def _trunks(wanted: Wanted, estate: Estate) -> Iterator[Group]:

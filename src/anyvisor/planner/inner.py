@@ -10,12 +10,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from anyvisor.model.attachment import Attachment
 from anyvisor.model.host import Host
-from anyvisor.model.kinds import SwitchKind
+from anyvisor.model.kinds import AttachmentKind, SwitchKind
 from anyvisor.model.names import NetworkName, PortName, SwitchName
 from anyvisor.planner.allocate import network_holder, network_of, switch_scope
+from anyvisor.planner.chassis import INTEGRATION_BRIDGE
 from anyvisor.planner.facts import traits
 
+INTEGRATION = "integration"
+"""What the group is for that is the integration bridge: the SDN controller binds each vNIC in it."""
 FIRST_TAG, LAST_TAG = 2, 4094
 """VLAN 1 is what many switches take untagged frames for: no vNIC is put there."""
 _MARK = 8
@@ -96,6 +100,19 @@ def network_group_name(owner: str, network: NetworkName, switch: SwitchName | No
 def trunk_name(place: InnerPlace) -> str:
     """The name of a trunk; names of distributed port groups are unique in a whole datacenter."""
     return f"{place.switch}+trunk"
+
+
+def integration_name(owner: str) -> str:
+    """The name of the group that is the integration bridge of a pool's hosts."""
+    return f"av-{owner[:_MARK]}++{INTEGRATION_BRIDGE}"
+
+
+def keys_of(attachment: Attachment) -> tuple[str, str]:
+    """What the groups are for that its vNIC may be in: its own, and one that it has in common with others."""
+    if attachment.kind is AttachmentKind.VIF:
+        return port_key(attachment.port), INTEGRATION
+    network = attachment.network
+    return port_key(attachment.port), shared_key(network) if attachment.shared else f"network/{network}"
 
 
 def port_key(port: PortName) -> str:

@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable, Iterator
 
 from anyvisor.model.estate import Card, CardId, Giveback, Group
 from anyvisor.model.names import Mac, NetworkName
-from anyvisor.planner.inner import shared_key
+from anyvisor.planner.inner import INTEGRATION, shared_key
 
-_OF_MANY = ("network/", shared_key(NetworkName("")))
+_OF_MANY = ("network/", shared_key(NetworkName("")), INTEGRATION)
 
 
 def of_many(group: Group) -> bool:
-    """Whether it is a group of a whole network, on a native switch or an inner one."""
+    """Whether it is a group of a whole network, on a native switch or an inner one, or the integration bridge."""
     return group.key.startswith(_OF_MANY)
 
 

@@ -11,13 +11,15 @@ from anyvisor.model.attachment import Attachment
 from anyvisor.model.estate import Estate
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import AttachmentKind, Fallback, Hypervisor, Scheme
-from anyvisor.model.names import HostName, PortName
-from anyvisor.model.state import Plugged, State
+from anyvisor.model.names import HostName, NetworkName, PortName
+from anyvisor.model.state import HostState, Plugged, State
 from anyvisor.planner.admission import Held, held_back
 from anyvisor.planner.appliances import ApplianceWish, appliance_key
+from anyvisor.planner.facts import traits
 from anyvisor.planner.fleet import ETHERNET_MTU
 from anyvisor.planner.found import in_use, out_of_sight
-from anyvisor.planner.inner import port_key, shared_key
+from anyvisor.planner.inner import keys_of
+from anyvisor.planner.schemes.parts import DRIVEN_BY_OVS
 
 Wishes: TypeAlias = Callable[[State, Iterable[HostName]], Mapping[str, ApplianceWish]]
 """How the appliances of these hosts are made, by `appliance_key`; none where the operator makes them."""
@@ -44,6 +46,10 @@ class Wanted:
     """Keys of groups of attachments on hosts that the manager does not show now: nobody touches those."""
     missing: tuple[HostName, ...] = ()
     """Hosts of the site that should be the manager's, and that it does not show."""
+    addresses: Mapping[PortName, tuple[str, ...]] = field(default_factory=dict)
+    """What was decided for each port."""
+    physicals: Mapping[NetworkName, str] = field(default_factory=dict)
+    """The physical network that each network uses outside the overlay."""
 
 
 def wanted_of(state: State, estate: Estate, wishes: Wishes) -> Wanted:
@@ -62,7 +68,7 @@ def wanted_of(state: State, estate: Estate, wishes: Wishes) -> Wanted:
     busy = {a.host for a in attachments.values()} | {a.staged for a in attachments.values() if a.staged}
     used = in_use(state.site, hosts, busy)
     schemes = {name: scheme for name, scheme in schemes.items() if name in used}
-    ready = frozenset(port for port, a in attachments.items() if _way_is_laid(state, port, a.kind))
+    ready = frozenset(port for port, a in attachments.items() if _way_is_laid(state, port, a))
     served = [name for name, scheme in schemes.items() if scheme is Scheme.APPLIANCE]
     return Wanted(
         owner=state.owner,
@@ -76,15 +82,13 @@ def wanted_of(state: State, estate: Estate, wishes: Wishes) -> Wanted:
         out=_fenced(state, served, attachments.values()),
         elsewhere=frozenset(
             key
-            for port, a in state.attachments.items()
+            for a in state.attachments.values()
             if out_of_sight(state.site, a.host, estate.hosts)
-            for key in (port_key(port), shared_key(a.network) if a.shared else f"network/{a.network}")
+            for key in keys_of(a)
         ),
-        missing=tuple(
-            name
-            for name, host in sorted(state.site.hosts.items())
-            if host.hypervisor is Hypervisor.ESXI and name not in estate.hosts
-        ),
+        missing=tuple(_missing(state, estate)),
+        addresses={port: state.ports[port].addresses for port in attachments if port in state.ports},
+        physicals=dict(_physicals(state, attachments.values())),
     )
 
 
@@ -104,8 +108,39 @@ def _fenced(state: State, served: Iterable[HostName], attachments: Iterable[Atta
     )
 
 
-def _way_is_laid(state: State, port: PortName, kind: AttachmentKind) -> bool:
-    """Behind an appliance the card follows its patch pair; until ovn-controller has flows for that nothing passes."""
+def _physicals(state: State, attachments: Iterable[Attachment]) -> Iterator[tuple[NetworkName, str]]:
+    """What a network names; else the only one that has VLANs to give."""
+    pools = list(state.site.policy.vlans)
+    for name in sorted({a.network for a in attachments}):
+        network = state.site.networks.get(name)
+        physical = network.physical if network is not None else None
+        if physical is None and len(pools) == 1:
+            physical = pools[0]
+        if physical is not None:
+            yield name, physical
+
+
+def _missing(state: State, estate: Estate) -> Iterator[HostName]:
+    """A vCenter should show every ESXi host; the one pool of a site every host that XAPI manages. Of several pools it
+    cannot be told whose a host is that none of them shows.
+    """
+    pool = any(host.hypervisor is Hypervisor.XEN for host in estate.hosts.values())
+    if pool and sum(manager.driver == "xapi" for manager in state.site.managers.values()) > 1:
+        return
+    for name, host in sorted(state.site.hosts.items()):
+        belongs = traits.in_pool(host) if pool else host.hypervisor is Hypervisor.ESXI
+        if belongs and name not in estate.hosts:
+            yield name
+
+
+def _way_is_laid(state: State, port: PortName, attachment: Attachment) -> bool:
+    """Behind an appliance the card follows its patch pair; until ovn-controller has flows for that nothing passes.
+
+    Into the integration bridge it goes once the agent has made that.
+    """
+    kind = attachment.kind
+    if kind is AttachmentKind.VIF:
+        return state.hosts.get(attachment.host, HostState()).carried in DRIVEN_BY_OVS
     if kind is not AttachmentKind.VLAN_ACCESS:
         return True
     return state.plugged.get(port, Plugged()).device is not None

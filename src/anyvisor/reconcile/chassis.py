@@ -119,6 +119,9 @@ class ChassisReconciler:
         known = state.hosts.get(self._host, HostState())
         if self._is_of_the_other(host, known):
             return self._left()
+        if known.scheme is Scheme.SEPARATION and traits.in_pool(host):
+            # The pool's networks are laid through its master, and who drives that speaks for the host.
+            return Result()
         mine = tuple(a for a in state.attachments.values() if a.host == self._host)
         staged = tuple(a for a in state.attachments.values() if a.staged == self._host)
         self._outages.keep(a.port for a in mine)
@@ -230,7 +233,8 @@ class ChassisReconciler:
     def _substituted(
         self, state: State, host: Host, known: HostState, mine: tuple[Attachment, ...]
     ) -> Result:
-        if self._conversion is None:
+        if self._conversion is None or traits.in_pool(host):
+            # XAPI's backend is switched by its operator, with a reboot.
             return self._programmed(state, host, mine, Scheme.SUBSTITUTION)
 
         def announce(plugged: Mapping[PortName, str]) -> None:

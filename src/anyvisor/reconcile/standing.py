@@ -20,14 +20,18 @@ from anyvisor.model.state import HostState, State, Tag
 from anyvisor.planner.allocate import network_holder
 from anyvisor.planner.census import Census, TagKey
 from anyvisor.planner.estate import at_rest, framed, groups_by_port, proposed, trunks
+from anyvisor.planner.facts.traits import VIF_LOCKING
 from anyvisor.planner.inner import holder_key, port_key, shared_key
 from anyvisor.planner.neighbours import Around, Kind, Neighbours
 from anyvisor.planner.proposal import EstatePlan, Frame, Place, Proposal, assembled, place_of
+from anyvisor.planner.schemes.parts import DRIVEN_BY_OVS
 from anyvisor.planner.underlay import TRUNK, UNDERLAY
 from anyvisor.planner.wanted import Wanted
 
 K = TypeVar("K")
 V = TypeVar("V")
+_TOLD = ("network_backend", VIF_LOCKING)
+"""Facts that a manager tells of a host, on which it depends how its vNICs are plugged."""
 _PORT = port_key(PortName(""))
 _SHARED = shared_key(NetworkName(""))
 WantedOf: TypeAlias = Callable[[State, Estate], Wanted]
@@ -70,7 +74,7 @@ class _Basis:
     networks: Mapping[Any, Any]
     policy: Any
     schemes: Mapping[HostName, Any]
-    shown: frozenset[HostName]
+    shown: frozenset[tuple[Any, ...]]
     switches: Mapping[Any, Any]
     appliances: Mapping[str, Any]
 
@@ -165,7 +169,8 @@ class Standing:
             schemes = kept.basis.schemes
         else:
             schemes = {
-                host: (known.scheme, known.out, _hindrances(known)) for host, known in state.hosts.items()
+                host: (known.scheme, known.out, known.carried in DRIVEN_BY_OVS, _hindrances(known))
+                for host, known in state.hosts.items()
             }
         return _Basis(
             state.owner,
@@ -174,7 +179,9 @@ class Standing:
             state.site.networks,
             state.site.policy,
             schemes,
-            frozenset(estate.hosts),
+            frozenset(
+                (name, *(host.facts.get(fact) for fact in _TOLD)) for name, host in estate.hosts.items()
+            ),
             estate.switches,
             estate.appliances,
         )

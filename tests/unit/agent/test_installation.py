@@ -31,6 +31,7 @@ GROUNDS = st.builds(
     programs=st.frozensets(st.sampled_from(sorted(PACKAGES))),
     systemd=st.booleans(),
     dom0=st.booleans(),
+    xapi=st.booleans(),
     libvirt=st.booleans(),
 )
 
@@ -66,6 +67,23 @@ def test_only_dom0_gets_the_hotplug_script_and_it_can_be_run():
     assert HOTPLUG not in written(planned(Ground(), WISH))
     assert written(planned(Ground(dom0=True), WISH))[HOTPLUG].mode & 0o111
     assert any("vif.default.script" in remark for remark in remarks(Ground(dom0=True)))
+
+
+def test_under_xapi_the_bridge_is_there_before_guests_are_and_no_script_is_needed(tmp_path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/xensource-inventory").touch()
+    assert installing.look(tmp_path).xapi
+
+    files = written(planned(Ground(dom0=True, xapi=True), WISH))
+
+    assert HOTPLUG not in files
+    assert list(remarks(Ground(dom0=True, xapi=True))) == []
+    unit = files[UNIT].text.splitlines()
+    assert "Before=xapi-domains.service" in unit
+    prepare = next(number for number, line in enumerate(unit) if line.startswith("ExecStartPre="))
+    assert unit[prepare].endswith("--may-exist add-br br-int -- set Bridge br-int fail_mode=secure")
+    assert unit[prepare + 1].startswith("ExecStart=")
+    assert "xapi" not in written(planned(Ground(dom0=True), WISH))[UNIT].text
 
 
 def test_packages_come_first_and_only_those_that_are_missing():

@@ -3,8 +3,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from anyvisor.errors import UnreachableError
-from anyvisor.model.kinds import AttachmentKind, Scheme
+from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
 from anyvisor.model.site import Site
 from anyvisor.model.state import Plugged
 from anyvisor.model.vnic import Counters
@@ -286,3 +288,41 @@ def test_a_telemetry_database_that_is_away_loses_no_byte(world):
     world.agent.reconcile()
 
     assert world.sink.vnics["vm1"].hypervisor.rx_bytes == 80
+
+
+def in_pool(world, **facts):
+    """The host is one that XAPI manages."""
+    site = world.store.state.site
+    host = replace(
+        site.hosts[HOST],
+        hypervisor=Hypervisor.XEN,
+        version="8.3.0",
+        facts={"toolstack": "xapi", "network_backend": "openvswitch", **facts},
+    )
+    world.store.state = replace(world.store.state, site=replace(site, hosts={HOST: host}))
+
+
+def test_under_separation_the_agent_of_a_pools_host_leaves_all_to_the_pool(world):
+    in_pool(world)
+    world.decide(Scheme.SEPARATION)
+    world.attach("vm1", "52:54:00:00:00:01", AttachmentKind.EXTERNAL)
+    world.start_vm("52:54:00:00:00:01", "vif1.0")
+
+    result = world.agent.reconcile()
+
+    assert result.error is None
+    assert world.store.reports == []
+    assert world.bridges.observe() == {}
+
+
+@pytest.mark.parametrize("scheme", [Scheme.BASELINE, Scheme.SUBSTITUTION])
+def test_of_a_pools_host_the_agent_makes_the_integration_bridge_and_no_other(world, scheme):
+    in_pool(world)
+    world.decide(scheme)
+    world.attach("vm1", "52:54:00:00:00:01")
+
+    world.agent.reconcile()
+
+    assert world.store.state.hosts[HOST].carried is scheme
+    assert set(world.ovs.chassis.bridges) == {"br-int"}
+    assert "XAPI makes it" in world.conditions()["ChassisReady"].message

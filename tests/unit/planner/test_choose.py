@@ -210,7 +210,7 @@ def test_versions_are_read_as_vendors_write_them(text, version):
         ),
         (
             Host(name="x", hypervisor=Hypervisor.XEN, version="8.3", facts={"dom0_locked": True}),
-            Scheme.APPLIANCE,
+            Scheme.SEPARATION,
         ),
         (
             Host(name="x", hypervisor=Hypervisor.XEN, version="8.3", facts={"sdn_controller": "xo"}),

@@ -159,6 +159,13 @@ KEYS: tuple[Key, ...] = (
         hypervisors=_XEN,
     ),
     Key(
+        name="vif_locking",
+        kind=bool,
+        meaning="XAPI can lock vNICs to their addresses: the licence allows it, and no other SDN controller forbids it",
+        absent="false",
+        hypervisors=_XEN,
+    ),
+    Key(
         name="dom0_locked",
         kind=bool,
         meaning="nothing may be installed in dom0, e.g. because of a support contract",

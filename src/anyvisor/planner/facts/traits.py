@@ -24,6 +24,9 @@ NO_VMOTION = "ESXI_VSS_NO_VMOTION"
 INNER_VERSION = "inner_version"
 """Joins the facts of a host once it is known with whom it shares its inner switch."""
 
+VIF_LOCKING = "vif_locking"
+"""The pool can lock vNICs to their addresses: its licence allows it, and no other SDN controller forbids it."""
+
 _VDS_EDITIONS = frozenset({"enterprise-plus", "vvf", "vcf"})
 _NATIVE = {
     Hypervisor.KVM: (SwitchKind.LINUX_BRIDGE,),
@@ -108,9 +111,15 @@ def native_switch(host: Host, only: SwitchKind | None = None) -> NativeSwitch | 
     On KVM Open vSwitch does not count: it would be programmed, not separated. With `only` no other kind counts.
     """
     kinds = _native(host)
+    cabled = {nic.name for nic in host.nics if nic.physical} if host.hypervisor is Hypervisor.XEN else set()
     found = sorted(
         (switch for switch in host.switches if switch.kind in kinds and only in {None, switch.kind}),
-        key=lambda switch: (not switch.uplinks, kinds.index(switch.kind)),
+        # A pool has a switch per card: the one of its management is not the one that VMs are meant for.
+        key=lambda switch: (
+            cabled.isdisjoint(switch.uplinks),
+            not switch.uplinks,
+            kinds.index(switch.kind),
+        ),
     )
     return found[0] if found else None
 
@@ -224,6 +233,11 @@ def toolstack(host: Host) -> str:
 def under_xapi(host: Host) -> bool:
     """XAPI manages it."""
     return toolstack(host) == "xapi"
+
+
+def in_pool(host: Host) -> bool:
+    """It is a Xen host that XAPI manages."""
+    return host.hypervisor is Hypervisor.XEN and under_xapi(host)
 
 
 def version_unknown(host: Host) -> bool:

@@ -87,6 +87,16 @@ _BASELINE = (
 _SUBSTITUTION = (
     Row(
         scheme=Scheme.SUBSTITUTION,
+        possible=True,
+        advised=False,
+        code="XAPI_BACKEND_SWITCHED",
+        reason="XAPI's network backend is Open vSwitch already: once there, it is the same as the baseline.",
+        source=HOST,
+        when=both(under_xapi, traits.on_open_vswitch),
+        warnings=("ovn-controller in dom0 is a package that the vendor does not support.",),
+    ),
+    Row(
+        scheme=Scheme.SUBSTITUTION,
         possible=False,
         code="ALREADY_OPEN_VSWITCH",
         reason="Open vSwitch runs in dom0 already; there is nothing to replace.",
@@ -101,7 +111,7 @@ _SUBSTITUTION = (
         source=f"{DRAFT} section 5 (1), figure 3; xe-switch-network-backend openvswitch",
         when=_bridge_backend,
         warnings=(
-            "Switching the backend takes a reboot of the host.",
+            "Switching the backend takes a reboot of the host: the operator does both.",
             "ovn-controller in dom0 is a package that the vendor does not support.",
         ),
     ),
@@ -183,13 +193,19 @@ _APPLIANCE = (
     Row(
         scheme=Scheme.APPLIANCE,
         possible=True,
+        advised=False,
+        code="XAPI_KNOWS_NO_TRUNK",
+        reason="XAPI's VLANs need a card, and a VM has at most 7 VIFs: the tags of vNICs would be set behind its back.",
+        source=f"{DRAFT} section 5 (2), figure 4; xen-api: VLAN.create; XenServer documentation: at most 7 VIFs per VM",
+        when=under_xapi,
+    ),
+    Row(
+        scheme=Scheme.APPLIANCE,
+        possible=True,
         code="DOM0_MUST_STAY",
         reason="dom0 may not be touched; a driver domain can switch in its place.",
         source=f"{DRAFT} section 5 (2), figure 4; Xen: network driver domains",
         when=flag("dom0_locked"),
-        warnings=(
-            "A VM has at most 7 VIFs, and XAPI's VLANs need a PIF: the tags are set on the switch itself.",
-        ),
     ),
     Row(
         scheme=Scheme.APPLIANCE,
@@ -249,9 +265,24 @@ TABLE = Table(
         ),
         Caution(
             schemes=_IN_DOM0,
+            text="XAPI's own HA does not restart VMs of the integration bridge elsewhere: its network has no cards.",
+            when=under_xapi,
+        ),
+        Caution(
+            schemes=_IN_DOM0,
             text="Unmanaged XAPI networks need XenServer 7.2 or newer.",
             when=both(under_xapi, lacks(traits.version_unknown)),
             versions=(None, (7, 2, 0)),
+        ),
+        Caution(
+            schemes=(Scheme.SEPARATION,),
+            text="XAPI counts nothing on vNICs: how much they send stays unseen.",
+            when=under_xapi,
+        ),
+        Caution(
+            schemes=(Scheme.SEPARATION,),
+            text="The pool obeys another SDN controller, so vNICs cannot be locked to their addresses.",
+            when=both(under_xapi, flag("sdn_controller")),
         ),
         Caution(
             schemes=(Scheme.BASELINE, Scheme.SUBSTITUTION, Scheme.SEPARATION),
