@@ -64,9 +64,7 @@ def page(outcome: Outcome) -> str:
         _ELSEWHERE,
         _lines(_elsewhere(outcome.elsewhere)),
         "## Cases in words\n",
-        _lines(
-            ["| case | a yes says |", "|---|---|", *(f"| {case.title} | {case.holds} |" for case in CASES)]
-        ),
+        _lines(_cases()),
     ]
     return "\n".join(parts)
 
@@ -80,22 +78,19 @@ def _numbers(outcome: Outcome) -> Numbers:
 
 
 def _cells(outcome: Outcome) -> Iterator[str]:
-    yield "| cell | host | came with | vNICs are attached as |"
-    yield "|---|---|---|---|"
+    yield from _heading("cell", "host", "came with", "vNICs are attached as")
     for cell in outcome.cells:
         kinds = ", ".join(f"`{kind}`" for kind in cell.kinds)
         host = f"{cell.host} ({cell.hypervisor} {cell.version})".replace(" )", ")")
-        yield f"| {cell.title} | {host} | {cell.switch} | {kinds} |"
+        yield _row(cell.title, host, cell.switch, kinds)
 
 
 def _table(outcome: Outcome, numbers: Numbers) -> Iterator[str]:
     cells = outcome.cells
     by_place = {(verdict.cell, verdict.case): verdict for verdict in outcome.verdicts}
-    yield "| | " + " | ".join(cell.title for cell in cells) + " |"
-    yield "|---" * (len(cells) + 1) + "|"
+    yield from _heading("case", *(cell.title for cell in cells))
     for case in CASES:
-        row = (_words(by_place[cell, case.name], numbers) for cell in cells)
-        yield f"| {case.title} | " + " | ".join(row) + " |"
+        yield _row(case.title, *(_words(by_place[cell, case.name], numbers) for cell in cells))
 
 
 def _words(verdict: Verdict, numbers: Numbers) -> str:
@@ -109,12 +104,26 @@ def _finding(finding: Finding, numbers: Numbers) -> str:
 
 
 def _elsewhere(found: Iterable[Elsewhere]) -> Iterator[str]:
-    yield "| cell | host on paper | planner | why |"
-    yield "|---|---|---|---|"
+    yield from _heading("cell", "host on paper", "planner", "why")
     for one in found:
         verdict = "possible" if one.possible else f"`{one.code}`"
         source = f" ({one.source})" if one.source else ""
-        yield f"| {one.hypervisor}/{one.scheme} | {one.host} | {verdict} | {one.reason}{source} |"
+        yield _row(f"{one.hypervisor}/{one.scheme}", one.host, verdict, f"{one.reason}{source}")
+
+
+def _cases() -> Iterator[str]:
+    yield from _heading("case", "a yes says")
+    for case in CASES:
+        yield _row(case.title, case.holds)
+
+
+def _heading(*titles: str) -> Iterator[str]:
+    yield _row(*titles)
+    yield "|---" * len(titles) + "|"
+
+
+def _row(*words: str) -> str:
+    return "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
 
 
 def _lines(lines: Iterable[str]) -> str:
