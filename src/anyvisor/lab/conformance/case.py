@@ -68,6 +68,10 @@ def _across_hosts(asker: Asker, cell: Cell) -> Iterator[Check]:
         yield from asker.reach(peer.client, cell.server, Protocol.TCP, cast.TCP)
         yield from asker.reach(peer.client, cell.server, Protocol.TCP, cast.CLOSED)
         yield from asker.reach(peer.server, cell.client, Protocol.TCP, cast.TCP)
+    for port in cell.tunnelled:
+        for other in (cast.INNER, *(far for peer in asker.peers(cell) for far in peer.tunnelled)):
+            yield from asker.reach(other, port, Protocol.TCP, cast.PUBLIC)
+            yield from asker.reach(other, port, Protocol.TCP, cast.CLOSED)
 
 
 def _spoofing(asker: Asker, cell: Cell) -> Iterator[Check]:
@@ -90,6 +94,10 @@ def _router(asker: Asker, cell: Cell) -> Iterator[Check]:
         yield from asker.reach(cell.client, cast.FAR, protocol, port)
         yield from asker.reach(cast.FAR, cell.client, protocol, port)
     yield from asker.reach(cast.FAR, cell.server, Protocol.TCP, cast.PUBLIC)
+    for tunnelled in cell.tunnelled:
+        for protocol, port in MAIN:
+            yield from asker.reach(tunnelled, cast.FAR, protocol, port)
+            yield from asker.reach(cast.FAR, tunnelled, protocol, port)
 
 
 def _floating(asker: Asker, cell: Cell) -> Iterator[Check]:
@@ -103,6 +111,9 @@ def _floating(asker: Asker, cell: Cell) -> Iterator[Check]:
 def _mtu(asker: Asker, cell: Cell) -> Iterator[Check]:
     for target in (cast.SERVER, cast.FAR):
         yield from asker.sizes(cell.client, target)
+    for port in cell.tunnelled:
+        for target in (cast.INNER, cast.FAR):
+            yield from asker.sizes(port, target)
 
 
 CASES: tuple[Case, ...] = (
@@ -130,7 +141,8 @@ CASES: tuple[Case, ...] = (
     Case(
         name="across-hosts",
         title="Pairs across hosts",
-        holds="the same for what comes from the VMs of every other cell",
+        holds="the same for what comes from the VMs of every other cell; by VLAN, and by tunnel where the scheme "
+        "carries overlays",
         ask=_across_hosts,
     ),
     Case(
@@ -168,7 +180,7 @@ CASES: tuple[Case, ...] = (
     Case(
         name="mtu",
         title="MTU",
-        holds="the largest packet that the network promises gets to another host, by switch and by router, "
+        holds="the largest packet that the network promises gets to another host, by VLAN, tunnel and router, "
         "unfragmented and back; one byte more is refused or answered, not lost in silence",
         ask=_mtu,
     ),

@@ -9,8 +9,9 @@ FRIENDS, SERVED = GroupName("friends"), GroupName("served")
 """Nobody may speak first to a friend. Served listens to friends at the ports below, and to everybody at `PUBLIC`."""
 MEMBER, STRANGER = PortName("member"), PortName("stranger")
 """Two on the host of reference: in group `FRIENDS`, and not. Nobody may speak first to either."""
-SERVER, FAR = PortName("server"), PortName("far")
-"""Two there that listen to everybody: on the cells' network, and on another one behind the router."""
+SERVER, INNER, FAR = PortName("server"), PortName("inner"), PortName("far")
+"""Three there that listen to everybody: on the cells' network, on that of their third VMs, and on one behind the
+router."""
 ROUTER = RouterName("r1")
 OUTSIDE = "outside"
 """The host beyond the router."""

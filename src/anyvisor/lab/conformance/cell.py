@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cell of the table: a hypervisor under a scheme, and the two VMs on it that are tried. Pure."""
+"""A cell of the table: a hypervisor under a scheme, and the VMs on it that are tried. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from anyvisor.model.state import State
 class Cell:
     """What carries a host's VMs, as the state has it. `client` may be spoken to by nobody first, `server` by some.
 
-    `shared`: the two are on one tag of the host's inner switch.
+    `tunnelled` are the host's VMs on other networks. `shared`: the first two are on one tag of the host's inner switch.
     """
 
     host: HostName
@@ -28,6 +28,7 @@ class Cell:
     kinds: tuple[AttachmentKind, ...]
     client: PortName
     server: PortName
+    tunnelled: tuple[PortName, ...] = ()
     version: str = ""
     switch: str = ""
     shared: bool = False
@@ -39,9 +40,9 @@ class Cell:
         return f"{self.hypervisor}/{self.scheme}{agentless}" + (", shared tag" if self.shared else "")
 
     @property
-    def ports(self) -> tuple[PortName, PortName]:
-        """Both VMs."""
-        return self.client, self.server
+    def ports(self) -> tuple[PortName, ...]:
+        """All VMs."""
+        return self.client, self.server, *self.tunnelled
 
 
 def cells(topology: Topology, state: State) -> tuple[Cell, ...]:
@@ -66,6 +67,8 @@ def _of_host(topology: Topology, host: LabHost, state: State) -> Iterator[Cell]:
     client, server = (_first(topology, host, state, group) for group in (FRIENDS, SERVED))
     if scheme is None or client is None or server is None:
         return
+    ports = state.site.ports
+    others = (PortName(vm.name) for vm in topology.vms_of(host.name))
     attached = (state.attachments.get(port) for port in (client, server))
     yield Cell(
         host=name,
@@ -74,6 +77,7 @@ def _of_host(topology: Topology, host: LabHost, state: State) -> Iterator[Cell]:
         kinds=tuple(sorted({attachment.kind for attachment in attached if attachment is not None})),
         client=client,
         server=server,
+        tunnelled=tuple(vm for vm in others if vm in ports and ports[vm].network != ports[client].network),
         version=host.version,
         switch=host.switch.value,
         shared={client, server} <= picture.shared,

@@ -8,6 +8,7 @@ from anyvisor.lab.conformance.case import CASES
 from anyvisor.lab.conformance.foretold import foretold
 from anyvisor.model.state import State
 from anyvisor.planner import paper
+from anyvisor.planner.escape import NATIVE
 
 FORBIDDING = {"tcp", "udp", "icmp", "groups", "same-host", "across-hosts", "spoofing", "router", "floating"}
 """Cases that ask for something that the policy forbids."""
@@ -34,6 +35,16 @@ def test_every_case_asks_every_cell_something_by_which_it_can_fail(asker, case):
         assert bool(policies[False]) == (case.name in FORBIDDING)
         assert len(asked) == len(set(asked)), "nothing is asked twice"
         assert all(set(cell.ports) & {check.source, check.target} for check in asked)
+
+
+def test_where_a_scheme_carries_overlays_packets_take_tunnels_alone(asker, site):
+    """A network with a VM behind a native switch goes by VLAN, also between hosts that are programmed."""
+    native = {cell.host for cell in asker.cells if cell.scheme in NATIVE}
+    joined = {port.network for port in site.ports.values() if port.host in native}
+    for cell in asker.cells:
+        networks = {site.ports[port].network for port in cell.tunnelled}
+        assert not networks & joined
+        assert bool(networks) == (cell.host not in native)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

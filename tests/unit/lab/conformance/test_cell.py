@@ -26,6 +26,11 @@ def test_cells_are_what_carries_the_hosts_not_what_they_came_with(topology, stat
     ]
     assert [cell.kinds for cell in found][-2:] == [(AttachmentKind.CHILD,), (AttachmentKind.ENTITY,)]
     assert all(cell.server.startswith(cell.host) for cell in found)
+    assert {cell.scheme for cell in found if cell.tunnelled} == {
+        Scheme.BASELINE,
+        Scheme.SUBSTITUTION,
+        Scheme.APPLIANCE,
+    }
     assert all(cell.client.startswith(cell.host) for cell in found)
 
 
