@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps docs/reference/commands.md true: puts each command's own `--help` below its marker.
+"""Keeps pages true that show what the program prints: each command's own `--help`, and the table of schemes.
 
-A marker is a line ``<!-- help: apply -->``; the fenced block after it is replaced. Run by `make docs`; with
-``--check`` nothing is written and the exit status is 1 if something differs.
+A marker is a line ``<!-- help: apply -->``; the fenced block after it is replaced. What stands between
+``<!-- schemes -->`` and ``<!-- end -->`` is replaced by what `anyvisor schemes --markdown` prints. Run by `make docs`;
+with ``--check`` nothing is written and the exit status is 1 if something differs.
 """
 
 from __future__ import annotations
@@ -16,8 +17,16 @@ from click.testing import CliRunner
 
 from anyvisor.cli.main import cli
 
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "commands.md"
+ROOT = Path(__file__).parents[1]
+PAGES = (
+    ROOT / "docs" / "reference" / "commands.md",
+    ROOT / "docs" / "schemes" / "index.md",
+    ROOT / "README.md",
+)
 BLOCK = re.compile(r"<!-- help:(?P<command>[a-z -]*) -->\n```text\n.*?```\n", re.DOTALL)
+
+
+TABLE = re.compile(r"<!-- schemes -->\n.*?<!-- end -->\n", re.DOTALL)
 
 
 def help_of(command: str) -> str:
@@ -35,12 +44,18 @@ def filled(page: str) -> str:
         command = match["command"].strip()
         return f"<!-- help:{f' {command}' if command else ''} -->\n```text\n{help_of(command)}\n```\n"
 
-    return BLOCK.sub(block, page)
+    return TABLE.sub(lambda _: f"<!-- schemes -->\n{table()}<!-- end -->\n", BLOCK.sub(block, page))
+
+
+def table() -> str:
+    """What ``anyvisor schemes --markdown`` prints."""
+    return CliRunner().invoke(cli, ["schemes", "--markdown"], catch_exceptions=False).output
 
 
 if __name__ == "__main__":
-    before = PAGE.read_text(encoding="utf-8")
-    after = filled(before)
+    texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
+    after = {page: filled(text) for page, text in texts.items()}
     if "--check" in sys.argv:
-        sys.exit(before != after)
-    PAGE.write_text(after, encoding="utf-8")
+        sys.exit(texts != after)
+    for page, text in after.items():
+        page.write_text(text, encoding="utf-8")

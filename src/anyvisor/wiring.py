@@ -168,7 +168,7 @@ def open_works(
         for attendant in attendants:
             attendant.start()
             open_parts.callback(attendant.stop)
-        if estates and settings is not None:
+        if settings is not None:
             beats = LazyBeats(telemetry_of(settings))
             open_parts.callback(beats.close)
             vigil = _vigil(store, beats, estates, queue.add)
@@ -183,7 +183,7 @@ def _vigil(
     attendants: tuple[Attendant[EstateDriver], ...],
     tell: Callable[[ObjectKey], None],
 ) -> Vigil:
-    """Over the appliances of all managers."""
+    """Over the appliances of all managers, and over cards that switch."""
 
     def healths() -> dict[Seat, Health]:
         drivers = [each.driver for each in attendants]

@@ -9,13 +9,7 @@ from anyvisor.drivers.openvswitch.switch import OpenvSwitch
 from anyvisor.errors import ForeignObjectError, RetryableError, UnreachableError
 from anyvisor.model.attachment import Plug, Unplug
 from anyvisor.model.names import HostName, Mac, PortName
-from anyvisor.planner.chassis import (
-    INTEGRATION_BRIDGE,
-    Chassis,
-    ProviderBridge,
-    chassis_plan,
-    release_keys,
-)
+from anyvisor.planner.chassis import INTEGRATION_BRIDGE, Chassis, ProviderBridge, chassis_plan, release_keys
 from anyvisor.planner.plugs import pair_names
 from anyvisor.testing.switch_contract import SwitchContract
 from anyvisor.testing.vswitch import vswitch

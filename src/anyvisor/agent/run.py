@@ -23,18 +23,24 @@ from anyvisor.contracts.store import Store
 from anyvisor.drivers.libvirt.hypervisor import LibvirtHypervisor
 from anyvisor.drivers.linuxbridge.switch import LinuxBridges
 from anyvisor.drivers.listed.hypervisor import ListedHypervisor
+from anyvisor.drivers.openvswitch.datapath import Datapath
 from anyvisor.drivers.openvswitch.openflow import OpenFlow
 from anyvisor.drivers.openvswitch.stations import Stations
+from anyvisor.drivers.smartnic.cards import Cards
+from anyvisor.drivers.smartnic.devlink import Devlink
+from anyvisor.drivers.smartnic.hypervisor import SmartNicHypervisor
 from anyvisor.drivers.xl.hypervisor import XlHypervisor
 from anyvisor.errors import AnyvisorError
 from anyvisor.model.kinds import SwitchKind
 from anyvisor.model.names import Mac
 from anyvisor.netlink.echo import Echo, device_mtu
+from anyvisor.netlink.functions import function_macs
 from anyvisor.netlink.host import HostNetwork
 from anyvisor.netlink.surroundings import Surroundings
 from anyvisor.ovsdb.store import OvsdbStore
 from anyvisor.ovsdb.tls import use_tls
 from anyvisor.planner.seats import FIRST, chassis_name
+from anyvisor.reconcile.carding import Carding
 from anyvisor.reconcile.carrying import Carrying
 from anyvisor.reconcile.chassis import ChassisReconciler, Ways
 from anyvisor.reconcile.conversion import Conversion, Grounds
@@ -77,7 +83,7 @@ def serve(settings: AgentSettings, loop: AgentLoop) -> None:
         if not until_done("database", lambda: _succeeds(store.start), loop.stopping):
             return
         log.info("the agent of %s is at work", settings.host)
-        if settings.appliance_trunk:
+        if settings.appliance_trunk or settings.hypervisor == "smartnic":
             parts.enter_context(
                 beating(
                     settings.telemetry or settings.database,
@@ -148,6 +154,9 @@ def assembled(settings: AgentSettings, store: Store, wake: Callable[[], None]) -
                     trunk=settings.appliance_trunk,
                     mtu_of=device_mtu,
                 ),
+                carding=Carding(integration, hypervisor, datapath=settings.ovn_bridge_datapath)
+                if isinstance(hypervisor, SmartNicHypervisor)
+                else None,
             ),
             measuring=parts.enter_context(_measuring(settings, memory, hypervisor, switch)),
             time_to_measure=every(settings.interval_seconds, time.monotonic),
@@ -173,6 +182,10 @@ def _hypervisor(
         xen = XlHypervisor(settings.host, path=settings.xenstore)
         with xen.watch(lambda _: wake()):
             yield xen
+    elif settings.hypervisor == "smartnic":
+        card = SmartNicHypervisor(settings.host, Cards(Devlink(settings.devlink), macs=function_macs))
+        with card.watch(lambda _: wake()):
+            yield card
     else:
         with listed.watch(lambda _: wake()):
             yield listed
@@ -195,6 +208,7 @@ def _measuring(
             # From inside an appliance the vNICs of its host cannot be seen; but no frame of theirs has another way.
             hypervisor=None if settings.appliance_trunk else hypervisor,
             stations=stations,
+            slow_path=Datapath.beside(settings.ovs) if settings.hypervisor == "smartnic" else None,
             number=number,
         )
     finally:

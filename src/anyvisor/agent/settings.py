@@ -34,10 +34,13 @@ class AgentSettings:
     host: HostName
     ovs: str = "unix:/var/run/openvswitch/db.sock"
     hypervisor: str = "listed"
-    """``listed`` (vNICs are found by MAC), ``libvirt`` or ``xl`` (in Xen's dom0)."""
+    """``listed`` (vNICs are found by MAC), ``libvirt``, ``xl`` (in Xen's dom0) or ``smartnic`` (on a card that switches
+    for its host, and on a host that drives such a card itself)."""
     libvirt_uri: str = "qemu:///system"
     xenstore: str = "/run/xenstored/socket"
     """xenstored's socket, for ``xl``."""
+    devlink: tuple[str, ...] = ("devlink",)
+    """iproute2's program that shows cards and their functions, for ``smartnic``."""
     interval_seconds: float = 5.0
     """How often counters are read, and everything is looked at whatever events said."""
     start_openvswitch: tuple[str, ...] = ("systemctl", "start", "openvswitch-switch")
@@ -52,7 +55,7 @@ class AgentSettings:
     appliance_number: int = 1
     """Which appliance of `host` this is; the first one speaks for the host."""
     beat_seconds: float = 0.4
-    """How often an appliance gives a sign of life."""
+    """How often an appliance, or a card that switches, gives a sign of life."""
     appliance_uplink: str = "eth0"
     appliance_bridge: str = "br-ex"
     """The Open vSwitch bridge that holds `appliance_uplink` and the tunnel address."""
@@ -187,9 +190,10 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "telemetry": _remote,
     "host": lambda value: HostName(_text(value)),
     "ovs": _remote,
-    "hypervisor": _one_of("listed", "libvirt", "xl"),
+    "hypervisor": _one_of("listed", "libvirt", "xl", "smartnic"),
     "libvirt_uri": _text,
     "xenstore": _text,
+    "devlink": _command,
     "interval_seconds": _seconds,
     "start_openvswitch": _command,
     "stop_openvswitch": _command,

@@ -17,6 +17,7 @@ from anyvisor.cli.apply import apply
 from anyvisor.cli.explain import explain
 from anyvisor.cli.lab import lab
 from anyvisor.cli.plan import plan
+from anyvisor.cli.schemes import schemes
 from anyvisor.cli.serve import serve
 from anyvisor.cli.table import bad, dim
 from anyvisor.cli.view import view
@@ -60,7 +61,7 @@ def cli(context: click.Context, /, config: Path | None, verbose: int, **flags: s
     context.obj = {"config": config, "verbose": verbose, "flags": flags}
 
 
-for command in (plan, apply, view, explain, lab, serve, agent, appliance):
+for command in (plan, apply, view, explain, schemes, lab, serve, agent, appliance):
     cli.add_command(command)
 
 

@@ -88,6 +88,7 @@ def view_lines(shown: OverallView) -> Iterator[str]:
         align="<<<>>>>>>>",
     )
     yield ""
+    yield from _slow_paths(shown)
     yield from _escapes(shown)
     yield from capacity_lines(shown.capacities)
     troubled = [
@@ -99,6 +100,19 @@ def view_lines(shown: OverallView) -> Iterator[str]:
         yield heading("Conditions")
         for name, condition in troubled:
             yield f"  {name}: {bad(condition.kind)} {condition.reason}: {condition.message}"
+
+
+def _slow_paths(shown: OverallView) -> Iterator[str]:
+    """What the cards that switch did not carry by themselves."""
+    told = [
+        f"  {host.host}: {percent(slow)} of {octets(host.share.entered_bytes)} that its vNICs sent"
+        for host in shown.hosts
+        if (slow := host.share.slow_path) is not None
+    ]
+    if told:
+        yield heading("Slow path") + dim("  (what network cards left to their processors)")
+        yield from told
+        yield ""
 
 
 def _row(host: HostCoverage) -> list[str]:

@@ -8,10 +8,12 @@ from typing import Any, Protocol
 
 from anyvisor.contracts.switch import SwitchDriver
 from anyvisor.model.attachment import Steered
+from anyvisor.model.card import SwitchingCard
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.state import StationReading, VnicReading
-from anyvisor.model.vnic import Vnic
-from anyvisor.planner.chassis import ChassisStep, ObservedChassis
+from anyvisor.model.vnic import PathCount, Vnic
+from anyvisor.planner.chassis import ObservedChassis
+from anyvisor.planner.chassis_steps import ChassisStep
 from anyvisor.planner.conversion import Address, HostBridge, Route
 from anyvisor.planner.segments import SegmentBridge
 from anyvisor.planner.stations import StationCount
@@ -76,6 +78,18 @@ class StationCounter(Protocol):
         those that were counted already, begins for the others and ends for those that are no longer named."""
 
 
+class SlowPath(Protocol):
+    """Tells which way frames took through a switch that gives its flows to a network card."""
+
+    def paths(self) -> Mapping[str, PathCount]:
+        """Per device what entered by it since the first call, and what of that the card did not carry by itself.
+
+        Raises:
+            UnreachableError: the switch does not answer.
+            RetryableError: it refuses.
+        """
+
+
 class Surroundings(Protocol):
     """What the host itself uses its network cards for."""
 
@@ -93,6 +107,17 @@ class Surroundings(Protocol):
 
     def reaches(self, remote: str, timeout_seconds: float) -> bool:
         """Whether a connection to an OVSDB remote can be made now."""
+
+
+class SwitchingCards(Protocol):
+    """The network cards of this machine that can switch."""
+
+    def cards(self) -> tuple[SwitchingCard, ...]:
+        """As they are now.
+
+        Raises:
+            RetryableError: the kernel does not answer.
+        """
 
 
 class HostNetwork(Protocol):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole story in one go: ``python -m anyvisor.lab.demo`` (`make demo`).
 
-A mixed lab is built, KVM hosts beside ESXi hosts under a vCenter. A KVM host keeps its native switch and traffic
-escapes; the same host is converted while its VMs run, and a VM moves between ESXi hosts; nothing escapes any more.
-Every statement is checked with real packets or against what the product reports. What the product does is done by its
-own commands, which are shown, so that a reader can repeat them.
+A mixed lab is built: KVM hosts, one of them with a DPU, beside ESXi hosts under a vCenter. A KVM host keeps its native
+switch and traffic escapes; the same host is converted while its VMs run, and a VM moves between ESXi hosts; nothing
+escapes any more. Every statement is checked with real packets or against what the product reports. What the product
+does is done by its own commands, which are shown, so that a reader can repeat them.
 """
 
 from __future__ import annotations
@@ -100,17 +100,23 @@ class Story:
 def tell(story: Story) -> None:
     """Everything from `up` to the last view; the caller deletes the lab."""
     place = story.place
-    with story.chapter("Seven hosts of two hypervisors, 21 VMs, one SDN controller: the lab"):
+    with story.chapter("Eight hosts of two hypervisors, 24 VMs, one SDN controller: the lab"):
         up.up(place, topology_file.load("mixed"), up.Options(), on_standard_error())
         click.echo(
             "kvm1 and kvm2 come with Open vSwitch; kvm3 comes with a Linux bridge, no OVS is running there."
         )
+        click.echo("kvm4's network card is a DPU: a machine of its own, with a function for each VM.")
         click.echo(
             "esx1 has a standard switch, esx2 and esx3 share a distributed one, esx4 has one of its own; "
             "a vCenter manages them."
         )
         story.serve()
-    with story.chapter("Plan: kvm3 and esx1 keep their switches (separation), esx2 and esx3 get appliances"):
+    with story.chapter("Which scheme fits which host, and why not the others"):
+        story.anyvisor("schemes")
+        click.echo("Xen hosts are not in this lab: `make test-xen` has a real one.")
+    with story.chapter(
+        "Plan: kvm3 and esx1 keep their switches, esx2 and esx3 get appliances, kvm4's card switches"
+    ):
         story.anyvisor("plan", "-f", str(place.site("separation")))
     with story.chapter("Apply"):
         story.anyvisor("apply", "-f", str(place.site("separation")))
@@ -150,6 +156,7 @@ def _traffic(story: Story) -> None:
         session.flow(story.place, "db1", "db3"),
         session.flow(story.place, "web6", "web1", port=53),
         session.flow(story.place, MOVER, "web8", port=53),
+        session.flow(story.place, "web11", "web12", port=53),
     ]
     before = _bytes(story)
     with outage.streaming(story.place, flows, interval_seconds=0.002):

@@ -7,10 +7,11 @@ What the host's operator has set up is made here: the bridge with the first card
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib.util import find_spec
 
-from anyvisor.lab import daemon, namespace, switch
+from anyvisor.lab import daemon, dpu, namespace, switch
 from anyvisor.lab.manifest import Recorder
 from anyvisor.lab.place import DATABASE_PORT, Place
 from anyvisor.lab.programs import Programs
@@ -22,26 +23,30 @@ AGENT = "agent"
 
 def start(place: Place, topology: Topology, host: LabHost, programs: Programs, recorder: Recorder) -> None:
     """Bring the host to where its operator would hand it over; cables and vNICs are there already."""
-    inside = place.namespace(host.name)
+    part, inside = host.card, place.namespace(host.card)
     cards = [nic.name for nic in host.nics]
+    if host.dpu is not None:
+        namespace.batch(dpu.host_lines(topology, host.dpu), inside=place.namespace(host.name))
+        dpu.write_state(place, topology, host, host.dpu)
+        cards.append(dpu.HOST_FUNCTION)
     namespace.forgo_transmit_checksum(inside, cards)
     namespace.batch([f"link set {card} up" for card in cards], inside=inside)
-    openvswitch = switch.start_script(place, host.name, programs)
+    openvswitch = switch.start_script(place, part, programs)
     if host.is_esxi:
         # It plays the native switches: nobody controls it but the emulator.
-        daemon.start_by_script(place, host.name, openvswitch, switch.DAEMONS, recorder)
+        daemon.start_by_script(place, part, openvswitch, switch.DAEMONS, recorder)
         return
-    controller = switch.controller_script(place, host.name, programs)
-    switch.stop_scripts(place, host.name)
-    if host.switch is SwitchKind.OPENVSWITCH:
-        daemon.start_by_script(place, host.name, openvswitch, switch.DAEMONS, recorder)
-        switch.configure(place, host.name, programs, bridge_steps(topology, host))
-        daemon.start_by_script(place, host.name, controller, ["ovn-controller"], recorder)
+    controller = switch.controller_script(place, part, programs)
+    switch.stop_scripts(place, part)
+    if host.switch is not SwitchKind.LINUX_BRIDGE:
+        daemon.start_by_script(place, part, openvswitch, switch.DAEMONS, recorder)
+        switch.configure(place, part, programs, bridge_steps(topology, host))
+        daemon.start_by_script(place, part, controller, ["ovn-controller"], recorder)
     else:
         namespace.batch(linux_bridge_lines(topology, host), inside=inside)
     address = f"{host.ip}/{topology.underlay.prefix_length}"
     namespace.batch([f"address add {address} dev {host.bridge}", f"link set {host.bridge} up"], inside=inside)
-    (place.part(host.name) / "agent.toml").write_text(agent_settings(place, topology, host), encoding="utf-8")
+    (place.part(part) / "agent.toml").write_text(agent_settings(place, topology, host), encoding="utf-8")
 
 
 def bridge_steps(topology: Topology, host: LabHost) -> tuple[tuple[str, ...], ...]:
@@ -53,6 +58,7 @@ def bridge_steps(topology: Topology, host: LabHost) -> tuple[tuple[str, ...], ..
         ("add-br", host.bridge),
         ("set", "bridge", host.bridge, "datapath_type=netdev", "fail-mode=standalone"),
         ("add-port", host.bridge, host.nics[0].name),
+        *((("add-port", host.bridge, dpu.HOST_FUNCTION),) if host.dpu is not None else ()),
         ("set", "Interface", host.bridge, f"mtu_request={topology.underlay.mtu}"),
     )
 
@@ -69,13 +75,15 @@ def linux_bridge_lines(topology: Topology, host: LabHost) -> tuple[str, ...]:
 def agent_settings(place: Place, topology: Topology, host: LabHost) -> str:
     """The host's agent.toml."""
     database = f"tcp:{topology.underlay.central}:{DATABASE_PORT}"
-    folder = place.part(host.name)
+    folder = place.part(host.card)
+    card = [f"devlink = {json.dumps(dpu.devlink(place, host))}"] if host.dpu is not None else []
     return "\n".join(
         [
             f'host = "{host.name}"',
             f'database = "{database}"',
-            f'ovs = "{place.switch_database(host.name)}"',
-            'hypervisor = "listed"',
+            f'ovs = "{place.switch_database(host.card)}"',
+            f'hypervisor = "{"listed" if host.dpu is None else "smartnic"}"',
+            *card,
             "interval_seconds = 1",
             "probe_seconds = 5",
             f'start_openvswitch = ["{folder}/start-openvswitch"]',

@@ -63,11 +63,13 @@ class Verdict:
     sent: int = 0
     heard: int = 0
     through: int = 0
-    """Frames that came out of an appliance's trunk."""
+    """Frames that came out of where all have to pass."""
+    gates: str = "the appliances' trunks"
+    """What that is called."""
 
     def __str__(self) -> str:
         return (
-            f"{self.sent} sent, {self.heard} heard, {self.through} out of the appliances' trunks; "
+            f"{self.sent} sent, {self.heard} heard, {self.through} out of {self.gates}; "
             f"{len(self.leaks)} leaks, {len(self.duplicates)} duplicates, {len(self.losses)} lost"
         )
 
@@ -92,11 +94,9 @@ def judge(sent: Iterable[Sent], sightings: Iterable[Sighting], ground: Ground) -
             pairs.add((one.sender, hearer))
             leaks += _leaks(one, hearer, times, trunk, ground)
             if times > 1 or hearer == one.sender:
-                duplicates.append(f"{_words(one)} was heard {times} times at {hearer}")
+                duplicates.append(f"{words(one)} was heard {times} times at {hearer}")
         leaks += _outside(one, here, ground)
-        losses += [
-            f"{_words(one)} did not reach {name}" for name in sorted(due(one, ground) - hearers.keys())
-        ]
+        losses += [f"{words(one)} did not reach {name}" for name in sorted(due(one, ground) - hearers.keys())]
         heard += sum(hearers.values())
         through += trunk.out.total()
     return Verdict(
@@ -160,15 +160,15 @@ def _leaks(one: Sent, hearer: str, times: int, trunk: _Trunk, ground: Ground) ->
     if hearer == one.sender:
         return
     if hearer not in entitled(one, ground):
-        yield f"{_words(one)} was heard at {hearer}, which it is not for"
+        yield f"{words(one)} was heard at {hearer}, which it is not for"
     if frozenset((one.sender, hearer)) in ground.escapes:
         return
     into = _count(trunk.into, one.sender, ground)
     out = _count(trunk.out, hearer, ground)
     if not into:
-        yield f"{_words(one)} was heard at {hearer}, but never went into the trunk with its sender's tag"
+        yield f"{words(one)} was heard at {hearer}, but never went into the trunk with its sender's tag"
     if out < times:
-        yield f"{_words(one)} was heard {times} times at {hearer}, but {out} times came out of the trunk for it"
+        yield f"{words(one)} was heard {times} times at {hearer}, but {out} times came out of the trunk for it"
 
 
 def _count(passed: Counter[tuple[str, int]], vnic: str, ground: Ground) -> int:
@@ -182,8 +182,9 @@ def _outside(one: Sent, sightings: Iterable[Sighting], ground: Ground) -> Iterat
     for sighting in sightings:
         if sighting.card.startswith(UPLINK) and not (len(sighting.tags) == 1 and sighting.tags[0] in allowed):
             direction = "left" if sighting.outgoing else "came in"
-            yield f"{_words(one)} {direction} by {sighting.card} of {sighting.part} with the tags {sighting.tags}"
+            yield f"{words(one)} {direction} by {sighting.card} of {sighting.part} with the tags {sighting.tags}"
 
 
-def _words(one: Sent) -> str:
+def words(one: Sent) -> str:
+    """What a frame is called in a verdict."""
     return f"frame {one.token} ({one.kind}, {one.sender} at {one.victim})"

@@ -69,6 +69,8 @@ def _host(topology: Topology, host: LabHost, scheme: Scheme | None) -> dict[str,
     nics = []
     for nic in host.nics:
         card: dict[str, Any] = {"name": nic.name, "physical": physical}
+        if host.dpu is not None and nic == host.nics[0]:
+            card |= {"dpu": host.dpu.serial, "sriov_vfs": host.dpu.functions, "switchdev": True}
         nics.append(card if nic.vlan is None else {**card, "vlan": nic.vlan})
     native: dict[str, Any] = {"name": host.bridge, "kind": host.switch.value}
     if host.switch is SwitchKind.VDS:

@@ -40,6 +40,17 @@ class LabNic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabDpu:
+    """A DPU: a namespace beside its host's. The host's first card is its physical function, ``pf0hpf`` on the DPU; each
+    VM has a virtual function, whose representor is ``pf0vfN``. The cable is in ``p0``."""
+
+    serial: str
+    host_ip: str
+    """The host's own address, on its physical function."""
+    functions: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabHost:
     """A host. Its first card is the uplink of the switch that it starts with.
 
@@ -61,6 +72,13 @@ class LabHost:
     """More facts for the site file."""
     appliance_ips: tuple[str, ...] = ()
     """What the second appliance and those after it tunnel with."""
+    dpu: LabDpu | None = None
+    """Its network card, if that is a machine of its own: then `ip` is the card's, and `switch` its eswitch."""
+
+    @property
+    def card(self) -> str:
+        """The part in which its VMs' vNICs end and its agent runs: the host itself, or its DPU."""
+        return self.name if self.dpu is None else f"{self.name}-dpu"
 
     @property
     def is_esxi(self) -> bool:
@@ -71,7 +89,7 @@ class LabHost:
     def bridge(self) -> str:
         """The switch that the host starts with; its first card is in it. Hosts of a cluster share a distributed one."""
         match self.switch:
-            case SwitchKind.OPENVSWITCH:
+            case SwitchKind.OPENVSWITCH | SwitchKind.NIC_ESWITCH:
                 return "br-ex"
             case SwitchKind.VSS:
                 return "vSwitch0"
@@ -162,6 +180,11 @@ class Topology:
         """The host of that name."""
         return next(host for host in self.hosts if host.name == name)
 
+    def device(self, vm: LabVm) -> str:
+        """The far end of its vNIC, in the part `LabHost.card` of its host."""
+        host = self.host(vm.host)
+        return vm.device if host.dpu is None else f"pf0vf{self.vms_of(host.name).index(vm)}"
+
     def vms_of(self, host: str) -> tuple[LabVm, ...]:
         """The VMs that run on that host."""
         return tuple(vm for vm in self.vms if vm.host == host)
@@ -175,7 +198,8 @@ class Topology:
     def parts(self) -> tuple[str, ...]:
         """Everything that has a namespace as long as the lab is up."""
         own = ("fabric", "central", *((VCENTER,) if self.esxi_hosts else ()))
-        hosts = (*(host.name for host in self.hosts), *(host.name for host in self.outside))
+        cards = (host.card for host in self.hosts if host.dpu is not None)
+        hosts = (*(host.name for host in self.hosts), *cards, *(host.name for host in self.outside))
         return (*own, *hosts, *(vm.name for vm in self.vms))
 
     def port_group(self, host: LabHost, name: str) -> str:

@@ -18,7 +18,7 @@ import cattrs.v
 import yaml
 
 from anyvisor.errors import Fault, InputError
-from anyvisor.lab.topology import HOST_NAMES_TAKEN, LabHost, Topology
+from anyvisor.lab.topology import HOST_NAMES_TAKEN, LabDpu, LabHost, Topology
 from anyvisor.model.kinds import SwitchKind
 
 DEFAULT = "kvm"
@@ -137,6 +137,7 @@ def _name_faults(topology: Topology) -> Iterator[tuple[str, str]]:
         *((f"vms[{i}].name", vm.name) for i, vm in enumerate(topology.vms)),
     ]
     count = Counter(name for _, name in places)
+    count.update(host.card for host in topology.hosts if host.dpu is not None)
     for place, name in places:
         if not NAME.fullmatch(name):
             yield place, f"{name!r}: 1 to 11 lower-case letters, digits or hyphens, a letter first"
@@ -169,11 +170,23 @@ def _address_faults(topology: Topology) -> Iterator[tuple[str, str]]:
 
 
 def _host_faults(host: LabHost) -> Iterator[tuple[str, str]]:
-    if host.switch not in NATIVE[host.is_esxi]:
+    if host.dpu is not None:
+        yield from _dpu_faults(host, host.dpu)
+    elif host.switch not in NATIVE[host.is_esxi]:
         fit = " or ".join(NATIVE[host.is_esxi])
         yield "switch", f"a host with {host.hypervisor} comes with {fit}, not {host.switch}"
     if host.is_esxi and not re.fullmatch(r"[0-9]+(\.[0-9]+)+", host.version):
         yield "version", f"{host.version!r}: an ESXi host has a version such as 8.0.3"
+
+
+def _dpu_faults(host: LabHost, dpu: LabDpu) -> Iterator[tuple[str, str]]:
+    if host.is_esxi:
+        yield "dpu", "an ESXi host's native switch is drawn here; one with a DPU is not"
+    if host.switch is not SwitchKind.NIC_ESWITCH:
+        yield "switch", f"a host with a DPU comes with {SwitchKind.NIC_ESWITCH}, not {host.switch}"
+    if not dpu.serial:
+        yield "dpu.serial", "is needed: the site knows a DPU by it"
+    yield from _bad_addresses("dpu.host_ip", [dpu.host_ip], interfaces=False)
 
 
 def _vcenter_faults(topology: Topology) -> Iterator[tuple[str, str]]:
@@ -203,6 +216,9 @@ def _reference_faults(topology: Topology) -> Iterator[tuple[str, str]]:
     networks = (
         {item.get("name") for item in listed if isinstance(item, dict)} if isinstance(listed, list) else set()
     )
+    for i, host in enumerate(topology.hosts):
+        if host.dpu is not None and len(topology.vms_of(host.name)) > host.dpu.functions:
+            yield f"hosts[{i}].dpu.functions", f"{host.name} has more VMs than its card has functions"
     for i, vm in enumerate(topology.vms):
         if vm.host not in hosts:
             yield f"vms[{i}].host", f"there is no host {vm.host!r}"

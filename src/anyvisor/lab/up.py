@@ -15,6 +15,7 @@ from anyvisor.errors import TerminalError
 from anyvisor.lab import (
     central,
     down,
+    dpu,
     fabric,
     host,
     manifest,
@@ -121,7 +122,8 @@ def _build(work: Work, options: Options) -> None:
     say("central: OVN northbound, southbound, northd; Anyvisor database")
     _each(topology.hosts, lambda one: host.start(place, topology, one, work.programs, work.recorder))
     for one in topology.hosts:
-        say(f"{one.name}: {one.switch.value}" + ("" if one.is_esxi else f" on {one.ip}"))
+        card = f", DPU {one.dpu.serial}" if one.dpu is not None else ""
+        say(f"{one.name}: {one.switch.value}" + ("" if one.is_esxi else f" on {one.ip}") + card)
     if topology.esxi_hosts:
         centre.start(place, topology, work.recorder, options.door)
         say(
@@ -137,7 +139,7 @@ def _build(work: Work, options: Options) -> None:
     sitefile.write(place, topology)
     if options.agents and host.agent_is_there():
         ours = [one for one in topology.hosts if not one.is_esxi]
-        _each(ours, lambda one: host.start_agent(place, one.name, work.recorder))
+        _each(ours, lambda one: host.start_agent(place, one.card, work.recorder))
         say("agents: started")
 
 
@@ -145,7 +147,8 @@ def _make_namespaces(work: Work) -> None:
     place, topology = work.place, work.topology
     centres = [CENTRAL, VCENTER] if topology.esxi_hosts else [CENTRAL]
     outsiders = (outsider.name for outsider in topology.outside)
-    underlay = [FABRIC, *centres, *(one.name for one in topology.hosts), *outsiders]
+    hosts = dict.fromkeys(part for one in topology.hosts for part in (one.name, one.card))
+    underlay = [FABRIC, *centres, *hosts, *outsiders]
     names = {part: place.namespace(part) for part in (*underlay, *(one.name for one in topology.vms))}
     for part, name in names.items():
         if namespace.inode(name) is not None:
@@ -158,11 +161,15 @@ def _make_namespaces(work: Work) -> None:
     for part in underlay:
         namespace.write_sysctls(names[part], NO_IPV6)
     namespace.batch(
-        [*fabric.link_lines(place, topology), *(vm.link_line(place, one) for one in topology.vms)]
+        [
+            *fabric.link_lines(place, topology),
+            *(dpu.link_line(place, topology, one) for one in topology.hosts if one.dpu is not None),
+            *(vm.link_line(place, topology, one) for one in topology.vms),
+        ]
     )
     for one in topology.hosts:
-        taps = [f"link set {machine.device} up" for machine in topology.vms_of(one.name)]
-        namespace.batch(taps, inside=names[one.name])
+        taps = [f"link set {topology.device(machine)} up" for machine in topology.vms_of(one.name)]
+        namespace.batch(taps, inside=names[one.card])
 
 
 def _start_outsider(work: Work, name: str, addresses: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from anyvisor.lab import daemon, namespace
 from anyvisor.lab.manifest import Recorder
 from anyvisor.lab.place import Place
-from anyvisor.lab.topology import LabVm
+from anyvisor.lab.topology import LabVm, Topology
 
 CARD = "eth0"
 DHCP = "dhcp"
@@ -53,12 +53,12 @@ def host_mac(mac: str) -> str:
     return "fe" + mac[2:]
 
 
-def link_line(place: Place, vm: LabVm) -> str:
-    """What `ip` is told to make the vNIC."""
-    return (
-        f"link add {CARD} netns {place.namespace(vm.name)} address {vm.mac} type veth "
-        f"peer name {vm.device} netns {place.namespace(vm.host)} address {host_mac(vm.mac)}"
-    )
+def link_line(place: Place, topology: Topology, vm: LabVm) -> str:
+    """What `ip` is told to make the vNIC. A function's representor has an address of its own, as on a real card."""
+    host = topology.host(vm.host)
+    far = f"peer name {topology.device(vm)} netns {place.namespace(host.card)}"
+    address = "" if host.dpu is not None else f" address {host_mac(vm.mac)}"
+    return f"link add {CARD} netns {place.namespace(vm.name)} address {vm.mac} type veth {far}{address}"
 
 
 def switch_on(place: Place, vm: LabVm, recorder: Recorder) -> None:

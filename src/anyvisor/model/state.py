@@ -12,19 +12,20 @@ from anyvisor.model.kinds import AttachmentKind, Scheme
 from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, Mac, ObjectKey, PortName
 from anyvisor.model.site import Site
-from anyvisor.model.vnic import Counters
+from anyvisor.model.vnic import Counters, PathCount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duty:
-    """What was found about one appliance of a host, where it is worth saying: one that simply serves has none."""
+    """What was found about one appliance of a host, or about its card, where it is worth saying: one that simply
+    serves has none."""
 
     out: bool
     """It does not serve: the vNICs of networks that may fall back have been given to others."""
     since: int
     """Seconds since the epoch."""
     reason: str
-    """``Dead``, ``Returning``, ``Doubted``, ``OverBudget``, ``AlarmOnly``."""
+    """``Dead``, ``Returning``, ``Doubted``, ``OverBudget``, ``AlarmOnly``; of a card ``Silent``."""
     message: str = ""
 
 
@@ -130,6 +131,8 @@ class VnicReading:
     hypervisor: Counters
     controlled: Counters = field(default_factory=Counters)
     native: Counters = field(default_factory=Counters)
+    path: PathCount | None = None
+    """Of what the vNIC sent, where its switch gives flows to a network card; None elsewhere."""
     updated: int = 0
     """Seconds since the epoch."""
 

@@ -20,6 +20,14 @@ class Vnic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PathCount:
+    """Bytes that entered a switch by one device, and how many of them its card did not carry by itself."""
+
+    entered: int = 0
+    slow: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
     """Bytes and packets since the device appeared, seen from the VM: tx is what the VM sent."""
 

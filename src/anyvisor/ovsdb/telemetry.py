@@ -9,7 +9,7 @@ from typing import Self
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import HostName, PortName
 from anyvisor.model.state import CardReading, StationReading, Telemetry, VnicReading
-from anyvisor.model.vnic import Counters
+from anyvisor.model.vnic import Counters, PathCount
 from anyvisor.ovsdb import cells, columns
 from anyvisor.ovsdb.cells import Cells
 from anyvisor.ovsdb.connection import Connection, Replica, Row, Transaction
@@ -135,6 +135,8 @@ def _vnic_cells(reading: VnicReading) -> Cells:
         **_counter_cells("hypervisor", reading.hypervisor),
         **_counter_cells("controlled", reading.controlled),
         **_counter_cells("native", reading.native),
+        "entered_bytes": None if reading.path is None else reading.path.entered,
+        "slow_bytes": None if reading.path is None else reading.path.slow,
         "updated": reading.updated,
     }
 
@@ -147,8 +149,14 @@ def _vnic(row: Row) -> VnicReading:
         hypervisor=_counters(row, "hypervisor"),
         controlled=_counters(row, "controlled"),
         native=_counters(row, "native"),
+        path=_path(row),
         updated=columns.one(row, "updated"),
     )
+
+
+def _path(row: Row) -> PathCount | None:
+    entered = columns.one(row, "entered_bytes")
+    return None if entered is None else PathCount(entered=entered, slow=columns.one(row, "slow_bytes") or 0)
 
 
 def _station_cells(reading: StationReading) -> Cells:

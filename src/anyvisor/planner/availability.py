@@ -9,7 +9,9 @@ from anyvisor.model.host import Host
 from anyvisor.model.kinds import Hypervisor, Scheme
 from anyvisor.planner.facts import traits
 
-BUILT: frozenset[str] = frozenset({"ovn", "openvswitch", "linuxbridge", "libvirt", "vsphere", "nsx", "xl"})
+BUILT: frozenset[str] = frozenset(
+    {"ovn", "openvswitch", "linuxbridge", "libvirt", "vsphere", "nsx", "xl", "smartnic"}
+)
 """The packages under ``drivers/`` of this release."""
 
 _KVM = Hypervisor.KVM

@@ -15,12 +15,27 @@ from anyvisor.model.host import Host
 from anyvisor.model.kinds import SwitchKind
 from anyvisor.model.names import HostName, Mac
 from anyvisor.model.tls import TlsFiles
+from anyvisor.planner.chassis_steps import (
+    AddUplink,
+    ChassisStep,
+    MakeBridge,
+    SecureBridge,
+    SetKeys,
+    SetOffload,
+    SetTls,
+)
 
 INTEGRATION_BRIDGE = "br-int"
 OWNER = "anyvisor:owner"
 OUR_MAPPINGS = "anyvisor:bridge-mappings"
 """Which of the pairs in ``ovn-bridge-mappings`` are ours, so that those of others survive."""
 OUR_MACS = "anyvisor:chassis-mac-mappings"
+_CMS_OPTIONS = "ovn-cms-options"
+_SERIAL = "card-serial-number="
+"""The option by which a card is told from others (ovn-controller(8))."""
+OUR_SERIAL = "anyvisor:card-serial-number"
+_OVS = frozenset({SwitchKind.OPENVSWITCH, SwitchKind.NIC_ESWITCH})
+"""Kinds of switch that a site lists where the bridge is Open vSwitch's: on the host, or on its card."""
 _NAME_MAX = 15
 
 
@@ -33,6 +48,17 @@ class ProviderBridge:
     uplinks: tuple[str, ...] = ()
     mac: Mac | None = None
     mtu: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardSide:
+    """What a chassis has more where a network card switches. `offload`: Open vSwitch gives its flows to the card.
+
+    `serial` is the board's, where the chassis is the card: Nova and Neutron find it by that.
+    """
+
+    offload: bool = True
+    serial: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +75,7 @@ class Chassis:
     datapath: str = "system"
     encapsulation: str = "geneve"
     tls: TlsFiles | None = None
+    card: CardSide | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,69 +100,12 @@ class ObservedTls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedChassis:
-    """What is there. `settings` are the database's top-level external_ids."""
+    """What is there. `settings` are the database's top-level external_ids, `offload` its ``hw-offload``."""
 
     settings: Mapping[str, str] = field(default_factory=dict)
+    offload: bool = False
     bridges: Mapping[str, ObservedBridge] = field(default_factory=dict)
     tls: ObservedTls | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetKeys:
-    """Write top-level external_ids; None removes the key."""
-
-    values: Mapping[str, str | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetTls:
-    """Name the files for ``ssl:`` remotes, where nobody else has."""
-
-    files: TlsFiles
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MakeBridge:
-    """Make a bridge of ours."""
-
-    name: str
-    datapath: str
-    fail_mode: str
-    mac: Mac | None = None
-    mtu: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecureBridge:
-    """Make a bridge drop what no flow matches while its controller is away."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddUplink:
-    """Put a network card into a bridge."""
-
-    bridge: str
-    device: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropUplink:
-    """Take a network card out of a bridge."""
-
-    bridge: str
-    device: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropBridge:
-    """Remove a bridge if it is ours."""
-
-    name: str
-
-
-ChassisStep = SetKeys | SetTls | MakeBridge | SecureBridge | AddUplink | DropUplink | DropBridge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,27 +116,6 @@ class ChassisPlan:
     problems: tuple[str, ...] = ()
 
 
-def describe(step: ChassisStep) -> str:
-    """One line for a plan or a log."""
-    match step:
-        case SetKeys(values=values):
-            return "set " + ", ".join(
-                f"{k}={v}" if v is not None else f"no {k}" for k, v in sorted(values.items())
-            )
-        case SetTls(files=files):
-            return f"use {files.private_key} and its certificate for ssl: remotes"
-        case MakeBridge(name=name):
-            return f"make bridge {name}"
-        case SecureBridge(name=name):
-            return f"make bridge {name} fail secure"
-        case AddUplink(bridge=bridge, device=device):
-            return f"put {device} into {bridge}"
-        case DropUplink(bridge=bridge, device=device):
-            return f"take {device} out of {bridge}"
-        case DropBridge(name=name):
-            return f"remove bridge {name}"
-
-
 def provider_bridges(host: Host) -> tuple[ProviderBridge, ...]:
     """One bridge per trunk card that leads to a physical network: the OVS bridge that the site names for the card,
     else one of ours. A card with an access VLAN carries one network alone and is no way to a physical network.
@@ -175,7 +124,7 @@ def provider_bridges(host: Host) -> tuple[ProviderBridge, ...]:
     for nic in host.nics:
         if nic.physical is None or nic.vlan is not None:
             continue
-        named = (s.name for s in host.switches if s.kind is SwitchKind.OPENVSWITCH and nic.name in s.uplinks)
+        named = (s.name for s in host.switches if s.kind in _OVS and nic.name in s.uplinks)
         found.setdefault(next(named, None) or bridge_name(nic.physical), []).append((nic.physical, nic.name))
     return tuple(
         ProviderBridge(
@@ -221,6 +170,8 @@ def chassis_plan(
     values = _settings(desired, mapped, observed, problems)
     changed = {key: value for key, value in values.items() if observed.settings.get(key) != value}
     steps.extend(_tls_steps(desired, observed, problems))
+    if desired.card is not None and desired.card.offload and not observed.offload:
+        steps.append(SetOffload())
     # Last: ovn-controller must not see a mapping whose bridge is not there yet.
     if changed:
         steps.append(SetKeys(values=changed))
@@ -241,11 +192,14 @@ def release_keys(owner: str, observed: ObservedChassis) -> SetKeys:
         OWNER,
         OUR_MAPPINGS,
         OUR_MACS,
+        OUR_SERIAL,
     )
     values: dict[str, str | None] = dict.fromkeys(names)
     for key, ours in (("ovn-bridge-mappings", OUR_MAPPINGS), ("ovn-chassis-mac-mappings", OUR_MACS)):
         left = _foreign_pairs(observed, key, ours)
         values[key] = _join(left) or None
+    if OUR_SERIAL in observed.settings:
+        values[_CMS_OPTIONS] = ",".join(_other_options(observed)) or None
     return SetKeys(values={k: v for k, v in values.items() if observed.settings.get(k) != v})
 
 
@@ -364,7 +318,26 @@ def _settings(
         "ovn-chassis-mac-mappings": _join(foreign_macs | macs) or None,
         OUR_MAPPINGS: _join(ours) or None,
         OUR_MACS: _join(macs) or None,
+        **_card_settings(desired, observed),
     }
+
+
+def _card_settings(desired: Chassis, observed: ObservedChassis) -> dict[str, str | None]:
+    """Nothing is said of a host that is no card, unless we said so before. A card has one serial number: whoever wrote
+    one, ours takes its place."""
+    serial = desired.card.serial if desired.card is not None else None
+    if serial is None and OUR_SERIAL not in observed.settings:
+        return {}
+    ours = () if serial is None else (f"{_SERIAL}{serial}",)
+    return {
+        _CMS_OPTIONS: ",".join((*_other_options(observed), *ours)) or None,
+        OUR_SERIAL: serial,
+    }
+
+
+def _other_options(observed: ObservedChassis) -> tuple[str, ...]:
+    options = (part.strip() for part in observed.settings.get(_CMS_OPTIONS, "").split(","))
+    return tuple(option for option in options if option and not option.startswith(_SERIAL))
 
 
 def _foreign_pairs(observed: ObservedChassis, key: str, ours: str) -> dict[str, str]:

@@ -38,6 +38,16 @@ def notes(site: Site, host: Host, ports: Iterable[Port]) -> tuple[str, ...]:
     return (*said, *_of_networks(site, host, ports, count))
 
 
+def card_notes(site: Site, host: Host, ports: Iterable[Port]) -> tuple[str, ...]:
+    """Sentences for a host under `nic` with these ports: a card has no fallback."""
+    lax = sorted({p.network for p in ports if site.networks[p.network].fallback is not Fallback.CLOSED})
+    return tuple(
+        f"Note: Network {name} cannot fall back on {host.name}: a vNIC that is a function of a card has no other way. "
+        "It is cut off while the card is dead, whatever its fallback says."
+        for name in lax
+    )
+
+
 def _of_networks(site: Site, host: Host, ports: Iterable[Port], count: int) -> Iterator[str]:
     by_network: defaultdict[NetworkName, list[PortName]] = defaultdict(list)
     for port in ports:
@@ -86,7 +96,12 @@ def _open(host: Host, network: NetworkName, members: list[PortName]) -> str:
 
 
 def duty_conditions(host: HostState) -> tuple[Condition, ...]:
-    """What was found about a host's appliances, in the words of conditions."""
+    """What was found about a host's appliances, or about its card, in the words of conditions."""
+    if host.scheme is Scheme.NIC:
+        return tuple(
+            Condition(kind="Card", true=False, reason=duty.reason, message=duty.message)
+            for duty in host.duties.values()
+        )
     return tuple(
         Condition(
             kind="Appliance", true=False, reason=duty.reason, message=f"appliance {number}: {duty.message}"

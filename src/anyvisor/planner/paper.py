@@ -24,7 +24,7 @@ from anyvisor.planner.choose import choose, verdicts
 from anyvisor.planner.clusters import Clusters
 from anyvisor.planner.escape import NATIVE, escape_groups, escapes, unenforced
 from anyvisor.planner.facts import traits
-from anyvisor.planner.fallbacks import fallen_ports, notes
+from anyvisor.planner.fallbacks import card_notes, fallen_ports, notes
 from anyvisor.planner.found import in_use
 from anyvisor.planner.intent import changes_of_intent
 from anyvisor.planner.placement import site_in_place
@@ -147,9 +147,10 @@ def may_be_native(host: Host, current: Scheme | None = None) -> bool:
 
 
 def _with_notes(site: Site, choice: HostPlan, ports: Iterable[Port]) -> HostPlan:
-    if choice.scheme is not Scheme.APPLIANCE:
+    said = {Scheme.APPLIANCE: notes, Scheme.NIC: card_notes}.get(choice.scheme) if choice.scheme else None
+    if said is None:
         return choice
-    return replace(choice, because=(*choice.because, *notes(site, site.hosts[choice.host], ports)))
+    return replace(choice, because=(*choice.because, *said(site, site.hosts[choice.host], ports)))
 
 
 def _with_steps(

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which appliances are dead, and which may serve again: two witnesses, hysteresis, a budget. Pure.
 
+A network card that switches is watched likewise, by its signs of life alone: its vNICs are bolted to it, so there is
+nobody who could stand in, and nothing is ever moved.
+
 The manager says whether an appliance's VM runs; the appliance gives signs of life. One witness alone moves nothing: a
 manager may be wrong about a VM, and signs of life get lost with a network. Times are seconds of one clock that does not
 jump.
@@ -114,6 +117,19 @@ def _down(since: float | None, sight: Sight, now: float) -> float | None:
     if since is not None and sight.health is Health.RUNNING and (sight.heard or 0.0) > since:
         return None
     return since
+
+
+def judged_card(before: Watch, heard: float | None, policy: FailoverPolicy, now: float) -> Finding:
+    """What one look at a card comes to. Whatever became of it, its host's vNICs have no other way: it is said."""
+    last = before.listening if heard is None else max(heard, before.listening)
+    if now - last < _DOUBT * policy.silence_seconds:
+        return Finding(watch=before)
+    return Finding(
+        watch=before,
+        reason="Silent",
+        message="the card gives no sign of life: what its hardware was told before may still pass, nothing new does; "
+        "its vNICs have no other way",
+    )
 
 
 def within_budget(

@@ -24,6 +24,7 @@ from anyvisor.model.state import HostState, Plugged, State
 from anyvisor.planner.facts import traits
 from anyvisor.planner.seats import FIRST
 from anyvisor.reconcile import findings
+from anyvisor.reconcile.carding import Carding
 from anyvisor.reconcile.carrying import Carrying
 from anyvisor.reconcile.conversion import Conversion
 from anyvisor.reconcile.integration import Integrated, Integration
@@ -34,8 +35,9 @@ from anyvisor.reconcile.trunking import Trunking
 
 log = logging.getLogger(__name__)
 
-_CHASSIS = frozenset({Scheme.BASELINE, Scheme.SUBSTITUTION, Scheme.APPLIANCE})
+_CHASSIS = frozenset({Scheme.BASELINE, Scheme.SUBSTITUTION, Scheme.APPLIANCE, Scheme.NIC})
 """Schemes under which this host's Open vSwitch is programmed."""
+_NO_CARD = 'the agent does not look for cards: set hypervisor = "smartnic" in its settings'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,8 @@ class Ways:
     conversion: Conversion | None = None
     trunking: Trunking | None = None
     carrying: Carrying | None = None
+    carding: Carding | None = None
+    """Set on a card, and on a host that drives its card itself: it does nothing but that."""
 
 
 class ChassisReconciler:
@@ -92,6 +96,7 @@ class ChassisReconciler:
         self._conversion = ways.conversion
         self._trunking = ways.trunking
         self._carrying = ways.carrying
+        self._carding = ways.carding
         self._measuring = measuring
         self._time_to_measure = time_to_measure
         self._number = number
@@ -109,6 +114,8 @@ class ChassisReconciler:
             # No agent may run here. Who drives the manager speaks for the host; this VM is to be replaced.
             return Result()
         known = state.hosts.get(self._host, HostState())
+        if self._is_of_the_other(host, known):
+            return self._left()
         mine = tuple(a for a in state.attachments.values() if a.host == self._host)
         staged = tuple(a for a in state.attachments.values() if a.staged == self._host)
         self._outages.keep(a.port for a in mine)
@@ -126,6 +133,21 @@ class ChassisReconciler:
             log.warning("%s", error)
             return replace(result, error=result.error or error)
         return result
+
+    def _is_of_the_other(self, host: Host, known: HostState) -> bool:
+        """A host with a DPU may have two agents, on the card and on itself: its scheme says which speaks for it."""
+        nic = traits.smart_nic(host)
+        if nic is None or nic.dpu is None or known.scheme is None:
+            return False
+        return (known.scheme is Scheme.NIC) is (self._carding is None)
+
+    def _left(self) -> Result:
+        if self._carding is not None:
+            try:
+                self._carding.leave()
+            except AnyvisorError as error:
+                return Result(error=error)
+        return Result()
 
     def _serves(self, attachment: Attachment) -> bool:
         """A fallen one is nobody's: the first speaks for it, as it does for what has no appliance."""
@@ -145,6 +167,12 @@ class ChassisReconciler:
                 return _integrated(done, Scheme.APPLIANCE)
             case Scheme.SEPARATION if self._separation is not None:
                 return self._separated(self._separation, state, host, mine)
+            case Scheme.NIC if self._carding is not None:
+                done, problems = self._carding.carry_out(state, host, mine)
+                return _integrated(done, Scheme.NIC, findings.card_ready(problems))
+            case Scheme.NIC:
+                said = (findings.agent_ready(), findings.card_ready((_NO_CARD,)))
+                return Result(carried=known.carried, conditions=said)
             case _:
                 return Result(carried=known.carried, conditions=(findings.agent_ready(),))
 

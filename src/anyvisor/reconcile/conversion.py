@@ -22,7 +22,8 @@ from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host
 from anyvisor.model.names import PortName
 from anyvisor.model.state import State
-from anyvisor.planner.chassis import OWNER, AddUplink, MakeBridge, ObservedChassis, chassis_plan
+from anyvisor.planner.chassis import OWNER, ObservedChassis, chassis_plan
+from anyvisor.planner.chassis_steps import AddUplink, MakeBridge
 from anyvisor.planner.conversion import (
     ConversionPlan,
     Journal,

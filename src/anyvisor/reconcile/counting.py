@@ -12,7 +12,7 @@ from anyvisor.model.attachment import Attachment
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.state import StationReading, VnicReading
-from anyvisor.model.vnic import Counters
+from anyvisor.model.vnic import Counters, PathCount
 from anyvisor.planner.stations import StationCount
 
 _CONTROLLED = frozenset({AttachmentKind.VIF, AttachmentKind.VLAN_ACCESS, AttachmentKind.REPRESENTOR})
@@ -27,6 +27,7 @@ class Raw:
     controlled: Mapping[PortName, Counters] = field(default_factory=dict)
     native: Mapping[PortName, Counters] = field(default_factory=dict)
     stations: Mapping[Mac, StationCount] = field(default_factory=dict)
+    paths: Mapping[PortName, PathCount] = field(default_factory=dict)
 
 
 class Counting:
@@ -68,6 +69,9 @@ class Counting:
         name = f"vnic/{a.port}"
         seen = {"hypervisor": raw.hypervisor.get(a.port), "native": raw.native.get(a.port)}
         seen["controlled"] = raw.controlled.get(a.port) if a.kind in _CONTROLLED else None
+        path = raw.paths.get(a.port)
+        if path is not None:
+            seen |= {"entered": Counters(tx_bytes=path.entered), "slow": Counters(tx_bytes=path.slow)}
         before = self._sums.get(name)
         if before is None and seen["hypervisor"] is None:
             return None
@@ -81,6 +85,7 @@ class Counting:
             hypervisor=sums.total.get("hypervisor", Counters()),
             controlled=sums.total.get("controlled", Counters()),
             native=sums.total.get("native", Counters()),
+            path=_path(sums.total),
             updated=now,
         )
 
@@ -123,6 +128,12 @@ class _Sums:
             {source: Counters(**counters) for source, counters in entry["last"].items()},
             {source: Counters(**counters) for source, counters in entry["total"].items()},
         )
+
+
+def _path(total: Mapping[str, Counters]) -> PathCount | None:
+    if "entered" not in total:
+        return None
+    return PathCount(entered=total["entered"].tx_bytes, slow=total["slow"].tx_bytes)
 
 
 def _advanced(before: _Sums | None, epoch: str, seen: Mapping[str, Counters | None]) -> _Sums:

@@ -15,6 +15,7 @@ from anyvisor.errors import (
 from anyvisor.model.condition import Condition
 
 AGENT = "AgentReady"
+CARD = "CardReady"
 CHASSIS = "ChassisReady"
 CONVERTED = "Converted"
 SETTLING = "Settling"
@@ -32,6 +33,14 @@ def chassis_ready(problems: Iterable[str]) -> Condition:
     if listed:
         return Condition(kind=CHASSIS, true=False, reason="Incomplete", message="; ".join(listed))
     return Condition(kind=CHASSIS, true=True, reason="Configured")
+
+
+def card_ready(problems: Iterable[str]) -> Condition:
+    """The network card switches for its host, or what keeps it from that."""
+    listed = tuple(problems)
+    if listed:
+        return Condition(kind=CARD, true=False, reason="Incomplete", message="; ".join(listed))
+    return Condition(kind=CARD, true=True, reason="Switchdev")
 
 
 def settling() -> Condition:

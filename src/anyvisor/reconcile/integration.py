@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anyvisor.contracts.host import ChassisSwitch, Surroundings
 from anyvisor.contracts.hypervisor import HypervisorDriver
@@ -15,7 +15,8 @@ from anyvisor.model.host import Host
 from anyvisor.model.names import PortName
 from anyvisor.model.state import State
 from anyvisor.model.tls import TlsFiles
-from anyvisor.planner.chassis import Chassis, ProviderBridge, chassis_plan, describe, provider_bridges
+from anyvisor.planner.chassis import CardSide, Chassis, ProviderBridge, chassis_plan, provider_bridges
+from anyvisor.planner.chassis_steps import describe
 from anyvisor.planner.plugs import devices_by_port, integration_plugs, plug_steps
 from anyvisor.reconcile.outage import Outages
 from anyvisor.reconcile.plugging import carry_out
@@ -58,18 +59,29 @@ class Integration:
         self._tls = tls
 
     def carry_out(
-        self, state: State, host: Host, attachments: Iterable[Attachment], *, take_from_bridges: bool
+        self,
+        state: State,
+        host: Host,
+        attachments: Iterable[Attachment],
+        *,
+        take_from_bridges: bool,
+        card: CardSide | None = None,
     ) -> Integrated:
         """Configure and plug. With `take_from_bridges` vNICs in Linux bridges are taken out of them; without, they
-        are reported: moving them is the scheme `substitution`."""
-        problems, mappings = self.configure(state, host)
+        are reported: moving them is the scheme `substitution`. `card` is set where a network card switches."""
+        problems, mappings = self.configure(state, host, card=card)
         plugged, unplugged = self.plug(host, attachments, take_from_bridges=take_from_bridges)
         return Integrated(
             plugged=plugged, mappings=mappings, chassis_problems=problems, vnic_problems=unplugged
         )
 
     def configure(
-        self, state: State, host: Host, bridges: tuple[ProviderBridge, ...] | None = None
+        self,
+        state: State,
+        host: Host,
+        bridges: tuple[ProviderBridge, ...] | None = None,
+        *,
+        card: CardSide | None = None,
     ) -> tuple[tuple[str, ...], Mapping[str, str]]:
         """Make Open vSwitch a chassis; returns what is missing, and the bridge per physical network that is there.
 
@@ -78,7 +90,7 @@ class Integration:
             TerminalError: the site does not say enough.
         """
         switch = self.switch()
-        desired = self.desired(state, host, bridges)
+        desired = replace(self.desired(state, host, bridges), card=card)
         plan = chassis_plan(desired, switch.observe_chassis(), busy=self._busy(host))
         for step in plan.steps:
             log.info("%s", describe(step))

@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from anyvisor.contracts.host import ReadingSink, StationCounter
+from anyvisor.contracts.host import ReadingSink, SlowPath, StationCounter
 from anyvisor.contracts.hypervisor import HypervisorDriver
 from anyvisor.contracts.switch import SwitchDriver
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.state import State
-from anyvisor.model.vnic import Counters
+from anyvisor.model.vnic import Counters, PathCount
 from anyvisor.planner.seats import FIRST
 from anyvisor.planner.stations import StationCount, stations_on
 from anyvisor.reconcile.counting import Counting, Raw
@@ -39,6 +39,7 @@ class Measuring:
         *,
         hypervisor: HypervisorDriver | None = None,
         stations: StationCounter | None = None,
+        slow_path: SlowPath | None = None,
         number: int | None = None,
     ) -> None:
         self._host = host
@@ -46,6 +47,7 @@ class Measuring:
         self._sink = sink
         self._hypervisor = hypervisor
         self._stations = stations
+        self._slow_path = slow_path
         self._number = number or FIRST
         self._trunked = number is not None
 
@@ -65,6 +67,7 @@ class Measuring:
             controlled=controlled,
             native=native,
             stations=self._count_stations(state, sources.mappings),
+            paths=self._paths(sources.programmed),
         )
         vnics, stations = self._counting.take(attachments, raw)
         self._sink.write(vnics, stations, spared=elsewhere)
@@ -84,6 +87,13 @@ class Measuring:
             return controlled
         by_mac: Mapping[Mac, Counters] = self._hypervisor.counters(self._host)
         return {a.port: by_mac[a.mac] for a in mine if a.mac in by_mac}
+
+    def _paths(self, programmed: SwitchDriver | None) -> Mapping[PortName, PathCount]:
+        if self._slow_path is None or programmed is None:
+            return {}
+        by_device = self._slow_path.paths()
+        plugs = programmed.observe()
+        return {port: by_device.get(plug.device, PathCount()) for port, plug in plugs.items()}
 
     def _count_stations(self, state: State, mappings: Mapping[str, str]) -> Mapping[Mac, StationCount]:
         if self._stations is None or not mappings:

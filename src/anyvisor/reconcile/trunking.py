@@ -16,7 +16,7 @@ from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import SwitchKind
 from anyvisor.model.names import SwitchName
 from anyvisor.model.state import State
-from anyvisor.planner.chassis import AddUplink, MakeBridge
+from anyvisor.planner.chassis_steps import AddUplink, MakeBridge
 from anyvisor.planner.plugs import TRUNK_BRIDGE, plug_steps, steered_vnics, trunk_plugs
 from anyvisor.planner.seats import FIRST, chassis_name
 from anyvisor.reconcile.integration import Integrated, Integration

@@ -11,7 +11,8 @@ from anyvisor.contracts.host import ChassisSwitch, Daemons, HostNetwork
 from anyvisor.errors import AnyvisorError, TerminalError, UnreachableError
 from anyvisor.model.attachment import Unplug
 from anyvisor.model.names import PortName
-from anyvisor.planner.chassis import OWNER, DropBridge, DropUplink, SetKeys
+from anyvisor.planner.chassis import OWNER
+from anyvisor.planner.chassis_steps import DropBridge, DropUplink, SetKeys
 from anyvisor.planner.conversion import Journal, Replacement
 from anyvisor.reconcile.outage import Outages
 

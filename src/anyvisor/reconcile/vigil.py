@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Watches appliances, several times a second, whatever else anyvisord is busy with; and says which of them serve.
+"""Watches appliances and cards, several times a second, whatever else anyvisord is busy with; says which serve.
 
 What follows from that is reconcile's: the ports of those hosts are looked at, and bound or plugged elsewhere.
 """
@@ -16,10 +16,20 @@ from anyvisor.errors import AnyvisorError
 from anyvisor.model.estate import Health
 from anyvisor.model.kinds import Scheme
 from anyvisor.model.names import HostName, ObjectKey
+from anyvisor.model.policy import FailoverPolicy
 from anyvisor.model.state import Beat, State
 from anyvisor.planner import seats
 from anyvisor.planner.facts import traits
-from anyvisor.planner.vigil import Finding, Seat, Sight, Watch, duties_of, judged, within_budget
+from anyvisor.planner.vigil import (
+    Finding,
+    Seat,
+    Sight,
+    Watch,
+    duties_of,
+    judged,
+    judged_card,
+    within_budget,
+)
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +84,10 @@ class Vigil:
             try:
                 self.look()
             except AnyvisorError as error:
-                log.warning("appliances are not watched now: %s", error)
+                log.warning("appliances and cards are not watched now: %s", error)
                 self._stopping.wait(1.0)
             except Exception:
-                log.exception("watching the appliances failed")
+                log.exception("watching the appliances and cards failed")
                 self._stopping.wait(1.0)
 
     def look(self) -> Mapping[Seat, Finding]:
@@ -88,10 +98,12 @@ class Vigil:
                 can be read again everybody has been silent for no time.
         """
         state = self._store.snapshot()
-        policy = state.site.policy.appliance
-        watched = watched_seats(state)
-        self._forget_duties(state, {seat.host for seat in watched} if policy is not None else set())
-        if policy is None or not watched:
+        made = state.site.policy.appliance
+        policy = made.failover if made is not None else FailoverPolicy()
+        watched = watched_seats(state) if made is not None else ()
+        cards = watched_cards(state)
+        self._forget_duties(state, {seat.host for seat in (*watched, *cards)})
+        if not watched and not cards:
             self._watches.clear()
             return {}
         now = self._monotonic()
@@ -110,13 +122,17 @@ class Vigil:
                 seat: judged(
                     watch,
                     Sight(health=healths.get(seat), heard=self._heard.get(seat)),
-                    policy.failover,
+                    policy,
                     now,
                 )
                 for seat, watch in before.items()
             },
-            policy.failover,
+            policy,
         )
+        findings |= {
+            seat: judged_card(self._watch(state, seat, now), self._heard.get(seat), policy, now)
+            for seat in cards
+        }
         self._say(state, findings)
         self._watches = {seat: finding.watch for seat, finding in findings.items()}
         return findings
@@ -152,8 +168,9 @@ class Vigil:
             return
         self._store.decide(Decision(duties=news))
         for host, duties in news.items():
+            what = "card" if state.hosts[host].scheme is Scheme.NIC else "appliance"
             for number, duty in duties.items():
-                log.warning("appliance %d of %s: %s: %s", number, host, duty.reason, duty.message)
+                log.warning("%s %d of %s: %s: %s", what, number, host, duty.reason, duty.message)
             self._tell(ObjectKey("host", host))
 
 
@@ -170,3 +187,12 @@ def watched_seats(state: State) -> tuple[Seat, ...]:
         and not traits.agentless(state.site.hosts[name])
     )
     return tuple(Seat(host, number) for host in hosts for number in seats.numbers(state.site.policy))
+
+
+def watched_cards(state: State) -> tuple[Seat, ...]:
+    """The cards that switch for their hosts: those that have done so once."""
+    return tuple(
+        Seat(name, seats.FIRST)
+        for name, known in sorted(state.hosts.items())
+        if known.scheme is Scheme.NIC and known.carried is Scheme.NIC and name in state.site.hosts
+    )

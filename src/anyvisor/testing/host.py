@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from anyvisor.errors import RetryableError, TerminalError, UnreachableError
 from anyvisor.model.attachment import Plug, PlugStep
 from anyvisor.model.names import PortName
-from anyvisor.planner.chassis import AddUplink, ChassisStep, DropBridge, MakeBridge, ObservedChassis
+from anyvisor.planner.chassis import ObservedChassis
+from anyvisor.planner.chassis_steps import AddUplink, ChassisStep, DropBridge, MakeBridge
 from anyvisor.planner.conversion import Address, HostBridge, Route
 from anyvisor.testing.faults import Counted, Faults, counted
 from anyvisor.testing.switch import FakeOpenvSwitch

@@ -12,18 +12,16 @@ from anyvisor.errors import AnyvisorError, ForeignObjectError, RetryableError
 from anyvisor.model.attachment import Plug, PlugStep, Steered, Unplug
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.vnic import Counters, Vnic
-from anyvisor.planner.chassis import (
-    INTEGRATION_BRIDGE,
+from anyvisor.planner.chassis import INTEGRATION_BRIDGE, ObservedBridge, ObservedChassis, ObservedTls
+from anyvisor.planner.chassis_steps import (
     AddUplink,
     ChassisStep,
     DropBridge,
     DropUplink,
     MakeBridge,
-    ObservedBridge,
-    ObservedChassis,
-    ObservedTls,
     SecureBridge,
     SetKeys,
+    SetOffload,
     SetTls,
 )
 from anyvisor.planner.segments import SegmentBridge
@@ -152,6 +150,8 @@ def configured(chassis: ObservedChassis, step: ChassisStep) -> ObservedChassis:
         case SetKeys(values=values):
             settings.update({key: value for key, value in values.items() if value is not None})
             settings = {key: value for key, value in settings.items() if values.get(key, "") is not None}
+        case SetOffload():
+            return replace(chassis, offload=True)
         case SetTls(files=files):
             tls = ObservedTls(files=files, ours=True) if tls is None or tls.ours else tls
         case MakeBridge(name=name, datapath=datapath, fail_mode=fail_mode):
@@ -169,7 +169,7 @@ def configured(chassis: ObservedChassis, step: ChassisStep) -> ObservedChassis:
         case DropBridge(name=name):
             if name in bridges and bridges[name].ours:
                 del bridges[name]
-    return ObservedChassis(settings=settings, bridges=bridges, tls=tls)
+    return replace(chassis, settings=settings, bridges=bridges, tls=tls)
 
 
 class FakeLinuxBridges(FakeSwitch):

@@ -19,6 +19,7 @@ from anyvisor.model.kinds import Hypervisor, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.plan import EscapingPair
 from anyvisor.model.state import State, StationReading, Telemetry, VnicReading
+from anyvisor.model.vnic import PathCount
 from anyvisor.planner.capacity import alarms
 from anyvisor.planner.fallbacks import duty_conditions
 
@@ -32,6 +33,9 @@ class Share:
     observed_bytes: int = 0
     silent: int = 0
     """Attached vNICs of which nothing was reported at all."""
+    entered_bytes: int = 0
+    slow_bytes: int = 0
+    """Where a network card switches: what vNICs sent, as its flows counted it, and what the card left to others."""
 
     @property
     def controlled(self) -> float:
@@ -43,6 +47,11 @@ class Share:
         """0..1, likewise."""
         return _share(self.observed_bytes, self.bytes, self.silent)
 
+    @property
+    def slow_path(self) -> float | None:
+        """0..1; None where no network card switches, or nothing was sent yet."""
+        return self.slow_bytes / self.entered_bytes if self.entered_bytes else None
+
     def plus(self, other: Share) -> Share:
         """Both together."""
         return Share(
@@ -50,6 +59,8 @@ class Share:
             controlled_bytes=self.controlled_bytes + other.controlled_bytes,
             observed_bytes=self.observed_bytes + other.observed_bytes,
             silent=self.silent + other.silent,
+            entered_bytes=self.entered_bytes + other.entered_bytes,
+            slow_bytes=self.slow_bytes + other.slow_bytes,
         )
 
 
@@ -132,7 +143,14 @@ def port_share(reading: VnicReading | None, stations: Iterable[StationReading], 
         through = reading.controlled.bytes
     controlled = min(whole, through)
     observed = min(whole, max(controlled, reading.native.bytes))
-    return Share(bytes=whole, controlled_bytes=controlled, observed_bytes=observed)
+    path = reading.path or PathCount()
+    return Share(
+        bytes=whole,
+        controlled_bytes=controlled,
+        observed_bytes=observed,
+        entered_bytes=path.entered,
+        slow_bytes=path.slow,
+    )
 
 
 def _reading(telemetry: Telemetry, attachment: Attachment) -> VnicReading | None:
@@ -213,6 +231,7 @@ def to_json(view: OverallView) -> dict[str, object]:
                 "observed": round(host.share.observed, 6),
                 "escaped": round(1 - host.share.controlled, 6),
                 "blind": round(1 - host.share.observed, 6),
+                "slow_path": None if (slow := host.share.slow_path) is None else round(slow, 6),
                 "conditions": [str(condition) for condition in host.conditions],
             }
             for host in view.hosts

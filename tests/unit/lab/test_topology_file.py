@@ -110,3 +110,33 @@ def test_a_file_that_is_not_there_is_bad_input(tmp_path):
         topology_file.load(str(tmp_path / "none.yaml"))
 
     assert "No such file" in caught.value.faults[0].message
+
+
+DPU = (
+    "hosts: [{name: kvm1, ip: 192.0.2.1, switch: nic-eswitch, nics: [{name: p0}], dpu: {serial: MT1, host_ip: 192.0.2.9, "
+    "functions: 1}}]\n"
+    "site: {networks: [{name: web}]}\n"
+    'vms: [{name: vm1, host: kvm1, network: web, mac: "52:54:00:00:00:01"}]\n'
+)
+
+
+def test_the_vnics_of_a_host_with_a_dpu_end_on_the_card():
+    topology = topology_file.parse(DPU, source="t.yaml")
+
+    assert topology.host("kvm1").card == "kvm1-dpu"
+    assert topology.device(topology.vms[0]) == "pf0vf0"
+    assert "kvm1-dpu" in topology.parts
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "place", "message"),
+    [
+        ("nic-eswitch", "openvswitch", "hosts[0].switch", "a host with a DPU comes with nic-eswitch"),
+        ("MT1", "''", "hosts[0].dpu.serial", "is needed"),
+        ("192.0.2.9", "here", "hosts[0].dpu.host_ip", "does not appear to be"),
+        ("functions: 1", "functions: 0", "hosts[0].dpu.functions", "more VMs than its card has functions"),
+        ("name: vm1", "name: kvm1-dpu", "vms[0].name", "is used 2 times"),
+    ],
+)
+def test_what_is_wrong_with_a_dpu_is_said(before, after, place, message):
+    assert message in faults_of(DPU.replace(before, after))[f"t.yaml: {place}"]

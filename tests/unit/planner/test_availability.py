@@ -32,9 +32,13 @@ def test_only_where_dom0s_bridges_play_a_part_their_driver_is_needed():
     assert "linuxbridge" not in availability.needed(xen("8.3.0"), Scheme.SEPARATION)
 
 
-@pytest.mark.parametrize(("scheme", "lacking"), [(Scheme.APPLIANCE, "appliance"), (Scheme.NIC, "smartnic")])
-def test_what_xl_cannot_do_yet_is_named(scheme, lacking):
-    assert lacking in availability.missing(xen("4.17"), scheme)
+def test_what_xl_cannot_do_yet_is_named():
+    assert "appliance" in availability.missing(xen("4.17"), Scheme.APPLIANCE)
+
+
+def test_a_card_switches_for_any_hypervisor_whose_driver_is_there():
+    assert availability.missing(xen("4.17"), Scheme.NIC) == ()
+    assert availability.missing(replace(xen("8.0.3"), hypervisor=Hypervisor.ESXI), Scheme.NIC) == ()
 
 
 def test_an_open_vswitch_in_dom0_is_no_native_switch_under_xl():

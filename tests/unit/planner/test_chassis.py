@@ -14,20 +14,19 @@ from anyvisor.model.kinds import Hypervisor, SwitchKind
 from anyvisor.model.names import HostName, SwitchName
 from anyvisor.model.tls import TlsFiles
 from anyvisor.planner.chassis import (
-    AddUplink,
+    CardSide,
     Chassis,
     ObservedBridge,
     ObservedChassis,
     ObservedTls,
     ProviderBridge,
-    SetKeys,
-    SetTls,
     bridge_name,
     chassis_mac,
     chassis_plan,
     provider_bridges,
     release_keys,
 )
+from anyvisor.planner.chassis_steps import AddUplink, SetKeys, SetOffload, SetTls
 from anyvisor.testing.switch import configured
 
 CHASSIS = Chassis(
@@ -49,6 +48,7 @@ settings = st.fixed_dictionaries(
         "ovn-encap-ip": st.just("192.0.2.99"),
         "system-id": st.text("abc", min_size=1),
         "somebody:else": st.text("xyz", min_size=1),
+        "ovn-cms-options": st.sampled_from(["enable-chassis-as-gw", "a=b, card-serial-number=OLD", ""]),
     },
 )
 bridges = st.lists(
@@ -241,3 +241,61 @@ def test_the_files_for_tls_are_in_force_or_it_is_said_why_not(there, given_files
     if "ssl:" in remote and after.tls is None:
         assert "needs TLS" in "".join(plan.problems)
     assert chassis_plan(replace(SECURE, remote=remote, tls=given_files), after).steps == ()
+
+
+DPU = replace(CHASSIS, card=CardSide(serial="MT1"))
+
+
+@given(settings, bridges)
+def test_a_card_is_found_by_its_serial_and_options_of_others_stay(there, found):
+    observed = ObservedChassis(settings=there, bridges=found)
+
+    after = reduce(configured, chassis_plan(DPU, observed).steps, observed)
+
+    options = [o.strip() for o in after.settings["ovn-cms-options"].split(",")]
+    others = [o.strip() for o in there.get("ovn-cms-options", "").split(",") if o.strip()]
+    assert [o for o in options if o.startswith("card-serial-number=")] == ["card-serial-number=MT1"]
+    assert set(others) - {"card-serial-number=OLD"} <= set(options)
+    assert chassis_plan(DPU, after).steps == ()
+
+
+@given(settings, bridges)
+def test_a_card_that_is_handed_over_keeps_nothing_of_ours(there, found):
+    observed = ObservedChassis(settings=there, bridges=found)
+    ours = reduce(configured, chassis_plan(DPU, observed).steps, observed)
+
+    left = configured(ours, release_keys("0f0f", ours)).settings
+
+    assert "card-serial-number" not in left.get("ovn-cms-options", "")
+    assert not any(key.startswith("anyvisor:") for key in left)
+
+
+def test_flows_are_given_to_the_card_once_it_is_said_so():
+    observed = ObservedChassis()
+
+    steps = chassis_plan(DPU, observed).steps
+    after = reduce(configured, steps, observed)
+
+    assert SetOffload() in steps
+    assert after.offload
+    assert chassis_plan(DPU, after).steps == ()
+    assert SetOffload() not in chassis_plan(CHASSIS, observed).steps
+
+
+def test_nothing_is_said_of_a_card_on_a_host_that_is_none():
+    observed = ObservedChassis(settings={"ovn-cms-options": "card-serial-number=THEIRS"})
+
+    after = reduce(configured, chassis_plan(CHASSIS, observed).steps, observed)
+
+    assert after.settings["ovn-cms-options"] == "card-serial-number=THEIRS"
+
+
+def test_the_bridge_of_a_card_is_the_one_that_the_site_names_for_its_cable():
+    host = Host(
+        name=HostName("kvm1"),
+        hypervisor=Hypervisor.KVM,
+        switches=(NativeSwitch(name=SwitchName("ovsbr1"), kind=SwitchKind.NIC_ESWITCH, uplinks=("p0",)),),
+        nics=(Nic(name="p0", dpu="MT1", physical="fabric"),),
+    )
+
+    assert provider_bridges(host) == (ProviderBridge(name="ovsbr1", physical=("fabric",), uplinks=("p0",)),)

@@ -338,10 +338,26 @@ def test_substitution_says_step_by_step_what_happens_to_the_host():
 
 
 def test_a_scheme_whose_driver_is_not_built_waits_for_it_and_names_it():
-    step = SCHEMES[Scheme.NIC].steps(ESX, Load(), None)[0]
+    step = SCHEMES[Scheme.APPLIANCE].steps(KVM_BRIDGE, Load(), None)[0]
 
     assert step.do == "wait"
-    assert step.what.startswith("driver smartnic is not part of this release")
+    assert step.what.startswith("driver appliance is not part of this release")
+
+
+def test_a_card_is_checked_not_changed_and_its_own_open_vswitch_is_set_up():
+    dpu = changed(KVM_BRIDGE, nics=(Nic(name="p0", dpu="MT1", sriov_vfs=8),))
+
+    assert [
+        f"{step.do} on {step.on}: {step.what}"
+        for step in SCHEMES[Scheme.NIC].steps(dpu, Load(local={"web": 2}), None)
+    ] == [
+        "check on DPU MT1 of kvm3: virtual functions and switchdev mode of p0",
+        "set on DPU MT1 of kvm3: hardware offload of Open vSwitch",
+        "create on DPU MT1 of kvm3: integration bridge br-int",
+        "create on DPU MT1 of kvm3: provider bridge for the physical networks, with its mappings",
+        "register on DPU MT1 of kvm3: chassis kvm3 at the SDN controller, through ovn-controller",
+        "move on kvm3: 2 vNICs to representors of p0, each bound as representor",
+    ]
 
 
 @pytest.mark.parametrize("kind", [SwitchKind.VSS, SwitchKind.VDS])

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from anyvisor.model.estate import Health
 from anyvisor.model.policy import FailoverPolicy
 from anyvisor.model.state import Duty
-from anyvisor.planner.vigil import Finding, Seat, Sight, Watch, duties_of, judged, seat_of, within_budget
+from anyvisor.planner.vigil import (
+    Finding,
+    Seat,
+    Sight,
+    Watch,
+    duties_of,
+    judged,
+    judged_card,
+    seat_of,
+    within_budget,
+)
 
 POLICY = FailoverPolicy(silence_seconds=1.0, return_seconds=10.0, budget=2)
 
@@ -201,3 +211,28 @@ def test_only_what_names_a_host_and_a_number_is_a_seat():
     assert seat_of("esx1/2") == Seat("esx1", 2)
     assert seat_of("esx1") is None
     assert seat_of("esx1/x") is None
+
+
+# --- cards ------------------------------------------------------------------------------------------------------------
+
+
+def card_at(now, *, heard, listening=100.0):
+    return judged_card(Watch(listening=listening), heard, POLICY, now)
+
+
+def test_a_card_that_gives_signs_of_life_has_nothing_said_of_it():
+    assert card_at(200.0, heard=199.5).reason == ""
+
+
+def test_a_card_is_silent_only_after_a_while_and_nothing_is_moved():
+    assert card_at(204.9, heard=200.0).reason == ""
+
+    silent = card_at(205.1, heard=200.0)
+
+    assert (silent.reason, silent.watch.out) == ("Silent", False)
+
+
+def test_a_card_is_given_time_after_we_have_begun_to_listen():
+    assert card_at(104.0, heard=None).reason == ""
+    assert card_at(104.0, heard=20.0).reason == ""
+    assert card_at(106.0, heard=None).reason == "Silent"

@@ -9,7 +9,8 @@ from anyvisor.errors import ForeignObjectError, RolledBackError, TerminalError, 
 from anyvisor.model.names import Mac
 from anyvisor.model.site import Controller
 from anyvisor.model.vnic import Vnic
-from anyvisor.planner.chassis import OWNER, MakeBridge, ObservedBridge, ObservedChassis
+from anyvisor.planner.chassis import OWNER, ObservedBridge, ObservedChassis
+from anyvisor.planner.chassis_steps import MakeBridge
 from anyvisor.planner.conversion import Address
 from anyvisor.reconcile.findings import CONVERTED, failed
 

@@ -6,7 +6,7 @@ import pytest
 from anyvisor.errors import RetryableError, TerminalError, UnreachableError
 from anyvisor.model.attachment import Plug
 from anyvisor.model.names import Mac, PortName
-from anyvisor.planner.chassis import AddUplink, DropBridge, MakeBridge
+from anyvisor.planner.chassis_steps import AddUplink, DropBridge, MakeBridge
 from anyvisor.planner.conversion import Address, HostBridge, Route
 from anyvisor.testing.faults import Faults
 from anyvisor.testing.host import FakeDaemons, FakeHost, FakeHostNetwork, FakeSurroundings

@@ -9,19 +9,20 @@ from anyvisor.drivers.openvswitch.rows import KEY, OWNER, bridge_named, root, sp
 from anyvisor.errors import RetryableError
 from anyvisor.model.tls import TlsFiles
 from anyvisor.ovsdb.connection import Replica, Row, Transaction
-from anyvisor.planner.chassis import (
+from anyvisor.planner.chassis import ObservedBridge, ObservedChassis, ObservedTls
+from anyvisor.planner.chassis_steps import (
     AddUplink,
     ChassisStep,
     DropBridge,
     DropUplink,
     MakeBridge,
-    ObservedBridge,
-    ObservedChassis,
-    ObservedTls,
     SecureBridge,
     SetKeys,
+    SetOffload,
     SetTls,
 )
+
+_OFFLOAD = "hw-offload"
 
 
 def observe(replica: Replica, owner: str) -> ObservedChassis:
@@ -30,6 +31,7 @@ def observe(replica: Replica, owner: str) -> ObservedChassis:
         raise RetryableError("the Open_vSwitch database has not been initialised yet")
     return ObservedChassis(
         settings=dict(root(replica).external_ids),
+        offload=root(replica).other_config.get(_OFFLOAD) == "true",
         bridges={row.name: _bridge(row, owner) for row in replica.tables["Bridge"].rows.values()},
         tls=next((_tls(row, owner) for row in root(replica).ssl), None),
     )
@@ -67,6 +69,8 @@ def _apply_step(txn: Transaction, step: ChassisStep, owner: str) -> None:
             _set_keys(txn, values)
         case SetTls(files=files):
             _set_tls(txn, files, owner)
+        case SetOffload():
+            root(txn.idl).setkey("other_config", _OFFLOAD, "true")
         case MakeBridge():
             _make_bridge(txn, step, owner)
         case SecureBridge(name=name):

@@ -31,7 +31,8 @@ from anyvisor.model.attachment import describe as describe_plug
 from anyvisor.model.names import HostName, Mac, PortName
 from anyvisor.model.vnic import Counters, Vnic
 from anyvisor.ovsdb.connection import Connection, Replica, Row, RowEvent, Transaction
-from anyvisor.planner.chassis import INTEGRATION_BRIDGE, ChassisStep, ObservedChassis, describe
+from anyvisor.planner.chassis import INTEGRATION_BRIDGE, ObservedChassis
+from anyvisor.planner.chassis_steps import ChassisStep, describe
 
 if TYPE_CHECKING:
     from anyvisor.contracts.switch import SwitchDriver

@@ -49,6 +49,10 @@ _CONTROLLED = tuple(
 )
 
 
+def _bridge_or_nothing(host: Host) -> bool:
+    return not host.switches or host.switch_of_kind(SwitchKind.LINUX_BRIDGE) is not None
+
+
 def _bridge_backend(host: Host) -> bool:
     return under_xapi(host) and not traits.on_open_vswitch(host)
 
@@ -107,7 +111,15 @@ _SUBSTITUTION = (
         code="LINUX_BRIDGE_REPLACEABLE",
         reason="Open vSwitch and ovn-controller can take the place of the Linux bridge in dom0.",
         source=f"{DRAFT} section 5 (1), figure 3; Xen: vif-openvswitch",
+        when=_bridge_or_nothing,
         warnings=("The stock hotplug script sets no iface-id; the agent in dom0 binds vNICs by their MAC.",),
+    ),
+    Row(
+        scheme=Scheme.SUBSTITUTION,
+        possible=False,
+        code="SWITCH_NOT_REPLACEABLE",
+        reason="The switch of this host is neither a Linux bridge nor Open vSwitch, so nothing here can replace it.",
+        source=HOST,
     ),
 )
 

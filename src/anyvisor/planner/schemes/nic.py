@@ -34,12 +34,18 @@ def steps(host: Host, load: Load, carried: Scheme | None) -> tuple[PlanStep, ...
     card = nic.name if nic is not None else "the card"
     return (
         *parts.waits(host, SCHEME),
-        PlanStep(do="enable", on=host.name, what=f"virtual functions and switchdev mode of {card}"),
-        PlanStep(do="start", on=where, what="Open vSwitch with hardware offload"),
+        PlanStep(do="check", on=where, what=f"virtual functions and switchdev mode of {card}"),
+        PlanStep(do="set", on=where, what="hardware offload of Open vSwitch"),
         *parts.create_bridges(where),
         parts.register_chassis(host, where),
-        *parts.move_vnics(host, load.ports, f"virtual functions of {card}", ATTACHMENT),
+        *parts.move_vnics(host, load.ports, f"representors of {card}", attachment(host)),
     )
+
+
+def attachment(host: Host) -> AttachmentKind:
+    """How its vNICs are bound: on a host that drives its card itself a representor is a device as any other."""
+    nic = traits.smart_nic(host)
+    return AttachmentKind.VIF if nic is not None and nic.dpu is None else ATTACHMENT
 
 
 def _bottleneck(host: Host) -> str | None:

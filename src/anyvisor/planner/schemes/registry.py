@@ -44,4 +44,6 @@ def attachment_kind(scheme: Scheme, host: Host) -> AttachmentKind:
     """How the vNICs of that host are bound under that scheme."""
     if scheme is Scheme.APPLIANCE:
         return appliance.attachment(host)
+    if scheme is Scheme.NIC:
+        return nic.attachment(host)
     return SCHEMES[scheme].ATTACHMENT
