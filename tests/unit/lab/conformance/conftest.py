@@ -17,6 +17,7 @@ SCHEMES = {
     "kvm1": Scheme.BASELINE,
     "kvm2": Scheme.SEPARATION,
     "kvm3": Scheme.SUBSTITUTION,
+    "kvm4": Scheme.NIC,
     "esx1": Scheme.SEPARATION,
     "esx2": Scheme.APPLIANCE,
     "esx3": Scheme.APPLIANCE,

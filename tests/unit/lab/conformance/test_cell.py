@@ -19,6 +19,7 @@ def test_cells_are_what_carries_the_hosts_not_what_they_came_with(topology, stat
         ("kvm/baseline", "kvm1"),
         ("kvm/separation", "kvm2"),
         ("kvm/substitution", "kvm3"),
+        ("kvm/nic", "kvm4"),
         ("esxi/separation", "esx1"),
         ("esxi/appliance", "esx2"),
         ("esxi/appliance, no agent", "esx3"),
@@ -29,6 +30,7 @@ def test_cells_are_what_carries_the_hosts_not_what_they_came_with(topology, stat
     assert {cell.scheme for cell in found if cell.tunnelled} == {
         Scheme.BASELINE,
         Scheme.SUBSTITUTION,
+        Scheme.NIC,
         Scheme.APPLIANCE,
     }
     assert all(cell.client.startswith(cell.host) for cell in found)
@@ -47,7 +49,7 @@ def test_a_shared_tag_makes_another_cell_where_there_is_one(topology, state_with
 
 @given(scheme=st.sampled_from(Scheme))
 def test_a_new_scheme_on_a_host_is_a_new_cell_without_more_ado(topology, state_with, scheme):
-    others = dict.fromkeys(("kvm1", "kvm3", *ESXI))
+    others = dict.fromkeys(("kvm1", "kvm3", "kvm4", *ESXI))
 
     found = cells(topology, state_with(kvm2=scheme, **others))
 
