@@ -79,6 +79,10 @@ lab-kills: setup-test ## processes that are killed half-way, with real packets (
 	$(call step,what kill -9 does in the lab)
 	@tools/as-root.sh $(CURDIR)/$(BIN)/python -m pytest -v -m "lab and kills"
 
+.PHONY: conformance
+conformance: setup ## the same policy cases on every hypervisor and scheme of a lab; writes docs/conformance.md (half a minute)
+	@tools/as-root.sh --lab $(CURDIR)/$(BIN)/python -m anyvisor lab conformance --write docs/conformance.md
+
 .PHONY: test-xen nightly
 test-xen: setup-test ## a real Xen host under emulation beside a KVM host (root or sudo; seven minutes, the first time twelve)
 	@tools/setup.sh xen

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from anyvisor.cli.conformance import conformance
 from anyvisor.errors import Fault, InputError, TerminalError
 from anyvisor.lab import bench as lab_bench
 from anyvisor.lab import demo, namespace, outage, programs, rootless, session, topology_file
@@ -205,3 +206,4 @@ def status(name: str, *, as_json: bool) -> None:
 
 
 lab.add_command(demo.main, "demo")
+lab.add_command(conformance)

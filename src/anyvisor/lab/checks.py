@@ -20,8 +20,16 @@ DHCP_PORT = 67
 class Check:
     """One question to the lab, and what the answer should be.
 
-    `proto` is tcp, udp or icmp; dhcp (the lease is the port's address), slaac (the same for IPv6) or spoof (a datagram
-    with the address of `posing` arrives). `address` is where packets are sent, or the address that is awaited.
+    `proto` is tcp, udp or icmp, or one of these; each says what is "allowed":
+
+    - dhcp (the lease is the port's address), dhcp-mtu, dhcp-gateway (what else it says), slaac (the same for IPv6);
+    - spoof: a datagram arrives that claims to come from the IP address `posing` or the MAC address `posing_mac`;
+    - converse: one TCP connection lasts over several lines and pauses;
+    - sized: an IP packet of `size` bytes that must not be fragmented gets there and back; oversized: one that does not
+      get there is not lost in silence, whoever says so;
+    - sender: the target sees a datagram come from `posing`.
+
+    `address` is where packets are sent, or what is awaited.
     """
 
     source: str
@@ -33,6 +41,8 @@ class Check:
     expected: Expected
     path: tuple[str, ...] = ()
     posing: str | None = None
+    posing_mac: str | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +174,7 @@ class _Planner:
                 port=port,
                 version=4,
                 address=address,
-                expected=Expected(allow=False, why=f"port security: {liar} does not own {claimed}"),
+                expected=self._expectation.forged(liar, target, claim=claimed, by_mac=False),
                 path=self._path(liar, target),
                 posing=claimed,
             )

@@ -9,22 +9,21 @@ does is done by its own commands, which are shown, so that a reader can repeat t
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
-from anyvisor.errors import AnyvisorError, TerminalError
+from anyvisor.errors import AnyvisorError
 from anyvisor.lab import down, outage, report, rootless, session, topology_file, up
 from anyvisor.lab.esxi import centre
 from anyvisor.lab.place import Place
+from anyvisor.lab.product import Product
 from anyvisor.lab.progress import on_standard_error
 from anyvisor.model.names import PortName
 
@@ -75,15 +74,12 @@ class Story:
             TerminalError: it failed.
         """
         click.echo(click.style("$ anyvisor " + " ".join(arguments), fg="cyan"))
-        done = subprocess.run(self._argv(arguments), env=self._environment(), check=False)
-        if done.returncode != 0:
-            raise TerminalError(f"`anyvisor {arguments[0]}` ended with status {done.returncode}")
+        self.product.run(*arguments)
 
     def serve(self) -> None:
-        """Start anyvisord, as it would run on a machine of its own; `end` stops it."""
+        """Start anyvisord; `end` stops it."""
         click.echo(click.style("$ anyvisor serve &", fg="cyan"))
-        with (self.place.folder / "anyvisord.log").open("wb") as log:
-            self.daemon = subprocess.Popen(self._argv(["serve"]), env=self._environment(), stderr=log)
+        self.daemon = self.product.serve()
 
     def end(self) -> None:
         """Stop the daemon."""
@@ -93,16 +89,12 @@ class Story:
 
     def json(self, *arguments: str) -> Any:
         """The document that a command of the product prints."""
-        argv = self._argv((*arguments, "--json"))
-        done = subprocess.run(argv, env=self._environment(), stdout=subprocess.PIPE, check=True)
-        return json.loads(done.stdout)
+        return self.product.json(*arguments)
 
-    def _argv(self, arguments: Sequence[str]) -> list[str]:
-        return [sys.executable, "-m", "anyvisor", *arguments]
-
-    def _environment(self) -> dict[str, str]:
-        sys.stdout.flush()
-        return {**os.environ, "ANYVISOR_DATABASE": self.place.database}
+    @property
+    def product(self) -> Product:
+        """Its commands."""
+        return Product(self.place)
 
 
 def tell(story: Story) -> None:

@@ -53,13 +53,20 @@ def picture_of(state: State) -> Picture:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
     """`allow` is what should be seen. `escape`: the two talk around the controller. `unenforced`: the policy says
-    otherwise, but nobody is there to enforce it.
+    otherwise, but nobody is there to enforce it. Not `certain`: it is nobody's duty, but a native switch may do it by
+    itself, so that what should pass may be stopped.
     """
 
     allow: bool
     why: str
     escape: bool = False
     unenforced: bool = False
+    certain: bool = True
+
+    @property
+    def policy(self) -> bool:
+        """Whether the policy allows it, whatever happens."""
+        return self.allow != self.unenforced
 
 
 class Expectation:
@@ -121,6 +128,21 @@ class Expectation:
             return reach.allowed_to_outside(site, source, address=address, protocol=protocol, port=port)
 
         return self._expected(ask, sender=source)
+
+    def forged(self, liar: PortName, target: PortName, *, claim: str, by_mac: bool) -> Expected:
+        """Whether what `liar` sends to a port of its network under another address reaches it, as far as nothing but
+        port security can stop it. A native switch knows no IP addresses; some hold a vNIC to its MAC address.
+        """
+        around = liar != target and target in self._sharers.get(liar, ())
+        if not around and liar not in self._native:
+            return Expected(allow=False, why=f"port security: {liar} does not own {claim}")
+        return Expected(
+            allow=True,
+            why=f"the policy forbids it ({liar} does not own {claim}), but nobody enforces that",
+            escape=around or self._network.get(target) == self._network.get(liar),
+            unenforced=True,
+            certain=not by_mac,
+        )
 
     def _expected(
         self, ask: Ask, *, sender: PortName | None = None, receiver: PortName | None = None

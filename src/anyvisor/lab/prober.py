@@ -26,8 +26,13 @@ from anyvisor.lab.stream import Stream
 
 Order: TypeAlias = dict[str, Any]
 Answer: TypeAlias = dict[str, Any]
-IP_FREEBIND = 15
-IP_TRANSPARENT = 19
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, IPV6_DONTFRAG, PMTUDISC_DO = 10, 23, 62, 2
+"""ip(7), ipv6(7): never fragment, and heed what the kernel has learned of the path."""
+HEADERS = {4: 20 + 8, 6: 40 + 8}
+"""Bytes of IP and UDP in front of a payload."""
+PAD = "."
+"""What fills a payload up behind its token."""
+LARGEST = 65_536
 CONNECTIONS_WAITING = 256
 
 
@@ -37,6 +42,7 @@ class Worker:
     def __init__(self, ports: dict[str, list[int]]) -> None:
         self._ports = ports
         self._seen: Counter[str] = Counter()
+        self._senders: dict[str, str] = {}
         self._lines = count(1)
         self._streams: dict[tuple[int, int], Stream] = {}
         """By the line that ordered one and the order's number: several lines count alike."""
@@ -44,7 +50,9 @@ class Worker:
             "tcp": self._tcp,
             "udp": self._udp,
             "icmp": self._icmp,
-            "spoof": self._spoof,
+            "converse": self._converse,
+            "sized": self._sized,
+            "frame": self._frame,
             "seen": self._seen_often,
             "addresses": self._addresses,
             "stream": self._stream,
@@ -60,7 +68,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for port in self._ports["udp"]:
             await loop.create_datagram_endpoint(
-                lambda: UdpEcho(self._seen), sock=_listener(port, socket.SOCK_DGRAM)
+                lambda: UdpEcho(self._seen, self._senders), sock=_listener(port, socket.SOCK_DGRAM)
             )
 
     async def take_orders(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -111,16 +119,49 @@ class Worker:
                 await pinger.receive()
         return {"ok": True}
 
-    async def _spoof(self, order: Order) -> Answer:
-        with socket.socket(_family(order["to"]), socket.SOCK_DGRAM) as liar:
-            liar.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
-            liar.setsockopt(socket.IPPROTO_IP, IP_TRANSPARENT, 1)
-            liar.bind((order["source"], 0))
-            liar.sendto(order["token"].encode(), (order["to"], order["port"]))
+    async def _converse(self, order: Order) -> Answer:
+        """One connection, some lines with pauses in between, each of which must come back."""
+        async with asyncio.timeout(order["timeout"]):
+            reader, writer = await asyncio.open_connection(order["to"], order["port"])
+            try:
+                for number in range(order["times"]):
+                    line = f"{order['token']}-{number}\n".encode()
+                    writer.write(line)
+                    if await reader.readline() != line:
+                        return {"ok": False, "why": f"it broke off after {number} lines"}
+                    await asyncio.sleep(order["pause"])
+            finally:
+                writer.close()
+        return {"ok": True}
+
+    async def _sized(self, order: Order) -> Answer:
+        """A datagram that makes an IP packet of that size, never fragmented, and comes back whole."""
+        loop = asyncio.get_running_loop()
+        version = ip_address(order["to"]).version
+        payload = order["token"].ljust(order["size"] - HEADERS[version], PAD).encode()
+        with socket.socket(_family(order["to"]), socket.SOCK_DGRAM) as asker:
+            asker.setblocking(False)
+            if version == 4:
+                asker.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DO)
+            else:
+                asker.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DO)
+                asker.setsockopt(socket.IPPROTO_IPV6, IPV6_DONTFRAG, 1)
+            asker.connect((order["to"], order["port"]))
+            async with asyncio.timeout(order["timeout"]):
+                await loop.sock_sendall(asker, payload)
+                said = await loop.sock_recv(asker, LARGEST)
+        return {"ok": said == payload}
+
+    async def _frame(self, order: Order) -> Answer:
+        """Send a frame as it stands, past the machine's own IP stack."""
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as mouth:
+            mouth.sendto(bytes.fromhex(order["hex"]), (order["card"], 0))
         return {"ok": True}
 
     async def _seen_often(self, order: Order) -> Answer:
-        return {"ok": True, "often": {token: self._seen[token] for token in order["tokens"]}}
+        tokens = order["tokens"]
+        senders = {token: self._senders[token] for token in tokens if token in self._senders}
+        return {"ok": True, "often": {token: self._seen[token] for token in tokens}, "senders": senders}
 
     async def _addresses(self, _order: Order) -> Answer:
         return {"ok": True, "ipv6": _global_ipv6()}
@@ -142,10 +183,11 @@ class Worker:
 
 
 class UdpEcho(asyncio.DatagramProtocol):
-    """Sends every datagram back and counts how often it came."""
+    """Sends every datagram back, counts how often it came and remembers from whom. Its token ends before a `PAD`."""
 
-    def __init__(self, seen: Counter[str]) -> None:
+    def __init__(self, seen: Counter[str], senders: dict[str, str]) -> None:
         self._seen = seen
+        self._senders = senders
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -154,15 +196,19 @@ class UdpEcho(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         """Count and answer."""
-        self._seen[data.decode(errors="replace")] += 1
+        token = data.decode(errors="replace").partition(PAD)[0]
+        self._seen[token] += 1
+        self._senders[token] = str(addr[0]).removeprefix("::ffff:")
         if self._transport is not None:
             self._transport.sendto(data, addr)
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send every line back until the other side has no more."""
     try:
-        writer.write(await reader.readline())
-        await writer.drain()
+        while line := await reader.readline():
+            writer.write(line)
+            await writer.drain()
     except ConnectionError:
         return
     finally:

@@ -26,8 +26,19 @@ from anyvisor.planner.facts import traits
 NATIVE = frozenset({Scheme.SEPARATION, Scheme.VENDOR})
 """The schemes under which vNICs sit behind a switch that the controller does not program."""
 
+NO_INGRESS = "ingress any from any: denied by default"
+NO_EGRESS = "egress any to any: denied by default"
+OWN_ADDRESSES = "egress from addresses that are not its own: denied by default"
+"""Rules that go without saying, as the plan names them: for a port in a group; for one with an egress rule; for every
+port, since OVN's port security holds each to its own MAC and IP addresses.
+"""
+
 Schemes = Mapping[HostName, Scheme | None]
 _NAMED = 5
+_BINDINGS = (
+    "NSX is told the addresses of the port, but a binding stops no VM from using others; SpoofGuard does, with a "
+    "profile that you bind to the segment"
+)
 
 
 class Station(NamedTuple):
@@ -127,14 +138,16 @@ def escape_groups(
 
 
 def rules_of_port(port: Port, groups: Mapping[GroupName, SecurityGroup]) -> tuple[str, ...]:
-    """Every rule that should hold at the port, with those that go without saying; none for a port in no group."""
+    """Every rule that should hold at the port, with those that go without saying; for a port in no group the last of
+    them alone.
+    """
     own = [groups[name] for name in port.security_groups if name in groups]
     rules = [f"{group.name}: {rule}" for group in own for rule in group.rules]
     if own:
-        rules.append("ingress any from any: denied by default")
+        rules.append(NO_INGRESS)
     if any(rule.direction is Direction.EGRESS for group in own for rule in group.rules):
-        rules.append("egress any to any: denied by default")
-    return tuple(rules)
+        rules.append(NO_EGRESS)
+    return (*rules, OWN_ADDRESSES)
 
 
 def unenforced_of_port(
@@ -145,11 +158,11 @@ def unenforced_of_port(
     sharers: tuple[PortName, ...] = (),
 ) -> tuple[Unenforced, ...]:
     """The rules of one port that nobody enforces at it; those of one of several `sharers` of a tag do not hold towards
-    the others. Empty otherwise where the controller programs the switch it is on, or where the vendor's controller
-    enforces them.
+    the others. Empty otherwise where the controller programs the switch it is on. Of what NSX keeps, that of its own
+    addresses alone.
     """
     if scheme is Scheme.VENDOR and entity_enforces(host):
-        return ()
+        return (Unenforced(rule=OWN_ADDRESSES, port=port.name, why=_BINDINGS),)
     if scheme in NATIVE:
         why = _why_unenforced(host, scheme)
     elif len(sharers) > 1:

@@ -20,6 +20,7 @@ from anyvisor.model.site import Site
 from anyvisor.model.state import HostState, State
 from anyvisor.planner.escape import (
     NATIVE,
+    OWN_ADDRESSES,
     Station,
     circles,
     entity_enforces,
@@ -175,9 +176,7 @@ def explain_port(
         else None,
         mac=known.mac if known is not None else port.mac,
         addresses=known.addresses if known is not None else port.ips,
-        enforced=rules_of_port(port, site.security_groups)
-        if scheme is not None and (scheme not in NATIVE or _vendor_enforces(host, scheme))
-        else (),
+        enforced=_enforced(site, port, host, scheme),
         unenforced=unenforced_of_port(port, host, scheme, site.security_groups, sharers)
         if host is not None
         else (),
@@ -218,8 +217,14 @@ def _seen(host: Host | None, scheme: Scheme | None, *, alone: bool) -> str:
     return _NATIVE_ONLY if SCHEMES[scheme].predict(host, Load()).observed else _BLIND
 
 
-def _vendor_enforces(host: Host | None, scheme: Scheme) -> bool:
-    return host is not None and scheme is Scheme.VENDOR and entity_enforces(host)
+def _enforced(site: Site, port: Port, host: Host | None, scheme: Scheme | None) -> tuple[str, ...]:
+    rules = rules_of_port(port, site.security_groups)
+    if scheme is None or host is None:
+        return ()
+    if scheme not in NATIVE:
+        return rules
+    kept = scheme is Scheme.VENDOR and entity_enforces(host)
+    return tuple(rule for rule in rules if rule != OWN_ADDRESSES) if kept else ()
 
 
 def _pairs(

@@ -87,3 +87,21 @@ def test_the_outside_reaches_floating_addresses_by_their_rules_where_somebody_en
     assert not outside(converted, "web1", 5432)
     assert not outside(converted, "web4", 5432)
     assert outside(separated, "web4", 5432)
+
+
+def test_a_forged_sender_is_stopped_where_the_controller_programs_the_senders_switch(converted, separated):
+    for expectation, liar in ((converted, "web4"), (separated, "web1")):
+        for by_mac in (False, True):
+            expected = expectation.forged(liar, "web2", claim="another", by_mac=by_mac)
+            assert (expected.allow, expected.policy, expected.certain) == (False, False, True)
+
+
+def test_behind_a_native_switch_others_ip_addresses_pass_and_mac_addresses_may(separated):
+    far = separated.forged("web4", "web1", claim="10.1.0.12", by_mac=False)
+    near = separated.forged("web4", "web5", claim="10.1.0.12", by_mac=False)
+    mac = separated.forged("web4", "web1", claim="52:54:00:99:99:99", by_mac=True)
+
+    assert [one.allow for one in (far, near, mac)] == [True] * 3
+    assert [one.policy for one in (far, near, mac)] == [False] * 3
+    assert [one.escape for one in (far, near, mac)] == [False, True, False]
+    assert [one.certain for one in (far, near, mac)] == [True, True, False]

@@ -12,6 +12,7 @@ from anyvisor.model.port import Port
 from anyvisor.model.security import PortRange, Rule, SecurityGroup
 from anyvisor.model.site import Site
 from anyvisor.planner.escape import (
+    OWN_ADDRESSES,
     Circle,
     Station,
     escape_groups,
@@ -91,6 +92,8 @@ def test_every_rule_of_a_port_behind_a_native_switch_is_named_also_those_that_go
         ("p0", "web: egress icmp to any"),
         ("p0", "ingress any from any: denied by default"),
         ("p0", "egress any to any: denied by default"),
+        ("p0", OWN_ADDRESSES),
+        ("p2", OWN_ADDRESSES),
     ]
     assert all("br0 of k1" in rule.why for rule in found)
 

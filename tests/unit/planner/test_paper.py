@@ -18,6 +18,7 @@ from anyvisor.model.port import Port
 from anyvisor.model.security import Rule, SecurityGroup
 from anyvisor.model.site import Controller, Site
 from anyvisor.model.state import HostState, PortState, State
+from anyvisor.planner.escape import NO_INGRESS, OWN_ADDRESSES
 from anyvisor.planner.explain import explain_host, explain_port
 from anyvisor.planner.paper import choices, plan, to_json
 
@@ -71,7 +72,10 @@ def test_a_plan_on_paper_names_scheme_steps_escapes_and_rules_without_force():
     ]
     assert all(host.steps for host in made.hosts)
     assert [(pair.source, pair.target) for pair in made.escapes] == [("vm2", "vm3")]
-    assert {rule.port for rule in made.unenforced} == {"vm2"}
+    assert {rule.port for rule in made.unenforced} == {"vm2", "vm3"}
+    assert {rule.rule for rule in made.unenforced if rule.port == "vm3"} == {OWN_ADDRESSES}, (
+        "it is in no group"
+    )
     assert made.hosts[2].predicts.controlled == 0.0
     assert {step.do for step in made.changes} == {"add"}
 
@@ -174,7 +178,7 @@ def test_a_port_is_explained_with_what_is_enforced_seen_and_escaped():
     assert native.escape_count == 1
     assert json.dumps(native.to_json())
     assert any("escapes (1)" in line for line in native.lines())
-    assert managed.enforced == ("web: ingress any from any", "ingress any from any: denied by default")
+    assert managed.enforced == ("web: ingress any from any", NO_INGRESS, OWN_ADDRESSES)
     assert managed.unenforced == ()
     assert managed.seen.startswith("The SDN controller")
     assert unplaced.seen.startswith("Nobody")

@@ -35,7 +35,7 @@ from anyvisor.model.vnic import Counters
 from anyvisor.planner.allocate import network_holder, network_of
 from anyvisor.planner.capacity import capacities
 from anyvisor.planner.decide import Decider
-from anyvisor.planner.escape import escape_groups, escapes, unenforced
+from anyvisor.planner.escape import NO_INGRESS, OWN_ADDRESSES, escape_groups, escapes, unenforced
 from anyvisor.planner.explain import explain_port
 from anyvisor.planner.fleet import Fleet
 from anyvisor.planner.inner import group_name, inner_place, network_group_name, shared_group_name
@@ -234,7 +234,7 @@ def test_rules_are_said_not_to_hold_towards_neighbours_alone():
     assert {(rule.port, rule.rule) for rule in found} == {
         (port, rule)
         for port in ("p0", "p1")
-        for rule in ("http: ingress icmp from any", "ingress any from any: denied by default")
+        for rule in ("http: ingress icmp from any", NO_INGRESS, OWN_ADDRESSES)
     }
     assert all("everybody else" in rule.why for rule in found)
     assert {rule.why.split()[2].rstrip(":") for rule in found if rule.port == "p0"} == {"p1"}

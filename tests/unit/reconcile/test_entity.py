@@ -15,7 +15,7 @@ from anyvisor.model.kinds import AttachmentKind, Direction, Protocol, Scheme
 from anyvisor.model.names import ObjectKey
 from anyvisor.model.security import Rule, SecurityGroup
 from anyvisor.model.site import Manager
-from anyvisor.planner.escape import unenforced
+from anyvisor.planner.escape import OWN_ADDRESSES, unenforced
 from anyvisor.planner.inner import network_group_name
 from anyvisor.reconcile.entity import ASK_SECONDS, WAIT_SECONDS, EntityReconciler
 
@@ -156,7 +156,9 @@ def test_rules_go_to_nsx_with_the_addresses_of_members_that_live_elsewhere(world
     assert set(world.entity.held.groups) == {"web"}
     everybody = sorted(a for port in state.ports.values() for a in port.addresses)
     assert world.entity.held.members["web"] == tuple(everybody)
-    assert unenforced(state.site, dict.fromkeys(world.hosts, Scheme.VENDOR)) == ()
+    missed = unenforced(state.site, dict.fromkeys(world.hosts, Scheme.VENDOR))
+    assert {rule.rule for rule in missed} == {OWN_ADDRESSES}
+    assert all("SpoofGuard" in rule.why for rule in missed)
 
 
 def test_an_nsx_that_does_not_answer_is_said_and_nothing_is_taken_away(world):
