@@ -30,7 +30,7 @@ from anyvisor.model.names import HostName, NetworkName, PortName, SwitchName
 from anyvisor.model.state import Tag
 from anyvisor.planner.admission import MTU_TOO_SMALL, Held
 from anyvisor.planner.appliances import Keeping, appliance_steps, trunkless
-from anyvisor.planner.facts import vds
+from anyvisor.planner.facts import traits, vds
 from anyvisor.planner.inner import (
     INTEGRATION,
     InnerPlace,
@@ -237,7 +237,7 @@ def _places(wanted: Wanted) -> dict[HostName, InnerPlace]:
     return {
         name: inner_place(host, wanted.owner)
         for name, host in sorted(wanted.hosts.items())
-        if wanted.schemes.get(name) is Scheme.APPLIANCE
+        if wanted.schemes.get(name) is Scheme.APPLIANCE and not traits.inner_by_agent(host)
     }
 
 

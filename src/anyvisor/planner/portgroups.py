@@ -40,8 +40,8 @@ def port_groups(
     segments = entity_groups(estate)
     for attachment in sorted(attachments, key=lambda each: each.port):
         port, host = attachment.port, hosts.get(attachment.host)
-        if host is None:
-            continue
+        if host is None or (attachment.kind.is_trunked and traits.inner_by_agent(host)):
+            continue  # no manager makes the inner switch of the latter
         if attachment.kind.is_trunked and attachment.vlan is not None:
             place = inner_place(host, owner)
             if attachment.switch not in {None, place.switch}:

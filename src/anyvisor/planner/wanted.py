@@ -69,7 +69,11 @@ def wanted_of(state: State, estate: Estate, wishes: Wishes) -> Wanted:
     used = in_use(state.site, hosts, busy)
     schemes = {name: scheme for name, scheme in schemes.items() if name in used}
     ready = frozenset(port for port, a in attachments.items() if _way_is_laid(state, port, a))
-    served = [name for name, scheme in schemes.items() if scheme is Scheme.APPLIANCE]
+    served = [
+        name
+        for name, scheme in schemes.items()
+        if scheme is Scheme.APPLIANCE and not traits.inner_by_agent(hosts[name])
+    ]
     return Wanted(
         owner=state.owner,
         hosts=hosts,

@@ -233,3 +233,26 @@ def test_xapis_bridges_are_mapped_and_never_made():
 
 def test_the_switch_that_stays_is_the_one_that_is_cabled():
     assert traits.native_switch(XEN1).name == "xenbr1"
+
+
+def test_no_inner_switch_is_asked_of_a_pool_that_was_told_to_have_appliances():
+    """That scheme is not driven there: a pool that refused a step would be driven no further at all."""
+    attachment = Attachment(
+        port="p1", host="xen1", kind=AttachmentKind.VLAN_ACCESS, network="web", mac=MAC, vlan=2
+    )
+    state = State(
+        owner="0f0f0f0f-1",
+        site=Site(
+            managers={"pool1": Manager(name="pool1", driver="xapi", url="https://pool1")},
+            hosts={"xen1": replace(XEN1, scheme=Scheme.APPLIANCE)},
+            networks={"web": Network(name="web", kind=NetworkKind.OVERLAY, physical="fabric")},
+            ports={"p1": Port(name="p1", network="web", vm="vm1", host="xen1", mac=MAC)},
+        ),
+        hosts={"xen1": HostState(scheme=Scheme.APPLIANCE)},
+        attachments={"p1": attachment},
+    )
+    estate = Estate(hosts={"xen1": XEN1}, cards={CARD.id: CARD})
+
+    assert (
+        estate_plan(wanted_of(state, estate, lambda _, hosts: dict.fromkeys(hosts, None)), estate).steps == ()
+    )
