@@ -84,7 +84,7 @@ conformance: setup ## the same policy cases on every hypervisor and scheme of a 
 	@tools/as-root.sh --lab $(CURDIR)/$(BIN)/python -m anyvisor lab conformance --write docs/conformance.md
 
 .PHONY: test-xen nightly
-test-xen: setup-test ## a real Xen host under emulation beside a KVM host (root or sudo; seven minutes, the first time twelve)
+test-xen: setup-test ## a real Xen host under emulation beside a KVM host (root or sudo; twelve minutes, the first time fifteen)
 	@tools/setup.sh xen
 	tools/as-root.sh --real tools/xen.sh
 	tools/as-root.sh --real $(CURDIR)/$(BIN)/python -m pytest -v -m xen tests/xen
