@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The emulated Xen host as a part of a lab: its cables in the fabric, its power, orders for its dom0."""
+"""An emulated Xen host as a part of a lab: its cables in the fabric, its power, orders for its dom0."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from anyvisor.lab.programs import PATH, Programs
 from anyvisor.lab.topology import Underlay
 from anyvisor.lab.xen import payload
 
-PART = "xen1"
 PORT = 2222
 CONSOLE = "console"
 BOOT_SECONDS = 300.0
@@ -29,10 +28,13 @@ LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class XenHost:
-    """What it is to be. `address` (``192.0.2.1/24``) is that of dom0's Linux bridge; `cards` gives the VLAN of each
+    """What it is to be. `number` tells it from others of the lab.
+
+    `address` (``192.0.2.1/24``) is that of dom0's Linux bridge; `cards` gives the VLAN of each
     card's port in the fabric, None for the underlay's trunk.
     """
 
+    number: int = 1
     address: str
     cards: tuple[int | None, ...] = (None, 200)
     appliance: str = ""
@@ -41,6 +43,11 @@ class XenHost:
     """The Anyvisor database, as an appliance reaches it."""
     memory_mib: int = 3072
     dom0_mib: int = 1024
+
+    @property
+    def name(self) -> str:
+        """What it is called, as a host and as a part of the lab."""
+        return f"xen{self.number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +60,14 @@ class Answer:
 
 
 class XenMachine:
-    """The one Xen host of a lab. `base` is the folder that ``tools/xen.sh`` fills."""
+    """One Xen host of a lab. `base` is the folder that ``tools/xen.sh`` fills."""
 
     def __init__(
         self, place: Place, host: XenHost, underlay: Underlay, programs: Programs, base: Path
     ) -> None:
         self._place = place
         self._host = host
+        self.name = host.name
         self._underlay = underlay
         self._programs = programs
         self._base = base
@@ -67,7 +75,7 @@ class XenMachine:
     @property
     def console(self) -> Path:
         """All that Xen, dom0's kernel and its first process print."""
-        return self._place.part(PART) / CONSOLE
+        return self._place.part(self.name) / CONSOLE
 
     def start(self, recorder: Recorder) -> None:
         """Switch it on. It takes orders only once `await_orders` returns.
@@ -78,12 +86,12 @@ class XenMachine:
         emulator = shutil.which("qemu-system-x86_64", path=PATH)
         if emulator is None or not (self._base / "ready").exists():
             raise TerminalError("there is no emulated Xen host", hint="make test-xen makes what it needs")
-        folder = self._place.part(PART)
+        folder = self._place.part(self.name)
         folder.mkdir(parents=True, exist_ok=True)
         disk = payload.build(folder, self._base, self._settings(), self._appliance())
         # Its cards' far ends are in the fabric, and so is its emulator.
         daemon.start_detached(
-            self._place, FABRIC, PART, [emulator, *self._arguments(disk)], recorder=recorder
+            self._place, FABRIC, self.name, [emulator, *self._arguments(disk)], recorder=recorder
         )
         self._connect()
 
@@ -100,7 +108,7 @@ class XenMachine:
             except UnreachableError as error:
                 if time.monotonic() > give_up or not self.is_on():
                     words = self.console.read_text(errors="replace")[-2000:] if self.console.exists() else ""
-                    raise TerminalError(f"dom0 of {PART} does not begin: {error}", hint=words) from error
+                    raise TerminalError(f"dom0 of {self.name} does not begin: {error}", hint=words) from error
                 time.sleep(LOOK_SECONDS)
             else:
                 return
@@ -108,7 +116,7 @@ class XenMachine:
     def is_on(self) -> bool:
         """Whether its emulator runs."""
         return any(
-            (one.part, one.what) == (FABRIC, PART) and process.alive(one.pid, one.start)
+            (one.part, one.what) == (FABRIC, self.name) and process.alive(one.pid, one.start)
             for one in manifest.read(self._place.manifest).processes
         )
 
@@ -131,7 +139,7 @@ class XenMachine:
                 line.flush()
                 return Answer(**json.loads(line.readline()))
         except (OSError, ValueError) as error:
-            raise UnreachableError(f"dom0 of {PART} takes no orders: {error}") from error
+            raise UnreachableError(f"dom0 of {self.name} takes no orders: {error}") from error
 
     def do(self, *argv: str, given: str = "", seconds: float = 60.0) -> str:
         """The same for what must succeed; what it said.
@@ -142,7 +150,7 @@ class XenMachine:
         """
         answer = self.order(*argv, given=given, seconds=seconds)
         if answer.status != 0:
-            raise TerminalError(f"{PART}: {' '.join(argv)}: {answer.complained or answer.said}")
+            raise TerminalError(f"{self.name}: {' '.join(argv)}: {answer.complained or answer.said}")
         return answer.said
 
     def write(self, path: str, text: str, mode: str = "644") -> None:
@@ -151,13 +159,13 @@ class XenMachine:
 
     def _settings(self) -> str:
         return (
-            f"address={self._host.address}\nappliance={self._host.appliance}\n"
+            f"name={self.name}\naddress={self._host.address}\nappliance={self._host.appliance}\n"
             f"mtu={self._underlay.mtu}\nport={PORT}\n"
         )
 
     def _appliance(self) -> str:
         said = {
-            "host": PART,
+            "host": self.name,
             "database": self._host.database,
             "appliance_trunk": "eth1",
             "appliance_uplink": "eth0",
@@ -176,12 +184,12 @@ class XenMachine:
         drive = "format=raw,if=ide"
         cards = [
             word
-            for number in range(len(self._host.cards))
+            for number, tap in enumerate(self._taps)
             for word in (
                 "-netdev",
-                f"tap,id=n{number},ifname={_tap(number)},script=no,downscript=no,vnet_hdr=off",
+                f"tap,id=n{number},ifname={tap},script=no,downscript=no,vnet_hdr=off",
                 "-device",
-                f"e1000,netdev=n{number},mac=52:54:00:77:00:0{number}",
+                f"e1000,netdev=n{number},mac=52:54:00:77:{self._host.number:02x}:{number:02x}",
             )
         ]
         return [
@@ -199,7 +207,7 @@ class XenMachine:
     def _connect(self) -> None:
         """Put its cards into the fabric, as other hosts' are."""
         fabric = self._place.namespace(FABRIC)
-        taps = [_tap(number) for number in range(len(self._host.cards))]
+        taps = self._taps
         self._await_taps(taps)
         namespace.batch([f"link set {tap} mtu {self._underlay.mtu} up" for tap in taps], inside=fabric)
         steps = []
@@ -218,10 +226,12 @@ class XenMachine:
             if there >= set(taps):
                 return
             if time.monotonic() > give_up or not self.is_on():
-                log = self._place.part(FABRIC) / f"{PART}.log"
-                raise TerminalError(f"the emulator of {PART} does not begin", hint=log.read_text()[-2000:])
+                log = self._place.part(FABRIC) / f"{self.name}.log"
+                raise TerminalError(
+                    f"the emulator of {self.name} does not begin", hint=log.read_text()[-2000:]
+                )
             time.sleep(0.05)
 
-
-def _tap(number: int) -> str:
-    return f"{PART}-{number}"
+    @property
+    def _taps(self) -> list[str]:
+        return [f"{self.name}-{number}" for number in range(len(self._host.cards))]
