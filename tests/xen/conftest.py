@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One lab with a KVM host and an emulated Xen host, shared by all tests of this folder, which run in their order."""
+"""One lab with a KVM host and an emulated Xen host, shared by all tests of this folder, which run in their order. A
+second Xen host joins for those that want it."""
 
 import json
 import os
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from anyvisor.lab.progress import silent
 from anyvisor.lab.xen.machine import XenHost, XenMachine
 
 BASE = Path(__file__).parents[2] / ".cache" / "xen"
-ADDRESS, APPLIANCE = "192.168.77.41", "192.168.77.42"
+ADDRESS, APPLIANCE, SECOND = "192.168.77.41", "192.168.77.42", "192.168.77.43"
 DATABASE = f"tcp:192.168.77.1:{DATABASE_PORT}"
 GUESTS = {"g1": ("00:16:3e:00:00:11", "10.1.0.61"), "g2": ("00:16:3e:00:00:12", "10.1.0.62")}
 PROGRAM = ("env", "PYTHONPATH=/payload/site", "PYTHONDONTWRITEBYTECODE=1", "python3", "-m", "anyvisor")
@@ -45,6 +45,8 @@ class Xen:
 
     def __init__(self, place, machine, topology):
         self.place, self.machine, self.topology = place, machine, topology
+        self.machines = [machine]
+        self.facts = {}
         self.environment = {**os.environ, "ANYVISOR_DATABASE": place.database}
 
     def eventually(self, what, true, seconds=60):
@@ -60,11 +62,14 @@ class Xen:
         return done.stdout
 
     def agents_words(self):
-        with suppress(UnreachableError):
-            return (
-                "\n--- agent in dom0\n" + self.machine.order("tail", "-n", "40", "/var/log/anyvisor.log").said
-            )
-        return "\n--- dom0 does not answer"
+        words = ""
+        for machine in self.machines:
+            words += f"\n--- agent in dom0 of {machine.name}\n"
+            try:
+                words += machine.order("tail", "-n", "40", "/var/log/anyvisor.log").said
+            except UnreachableError:
+                words += "(it does not answer)"
+        return words
 
     def apply(self, scheme, wait=180, guests=GUESTS):
         return self.anyvisor("apply", "-f", str(self.written(scheme, guests)), "--wait", str(wait))
@@ -82,30 +87,45 @@ class Xen:
     def site(self, scheme, guests=GUESTS):
         """The lab's own site, and the Xen host beside kvm1 as the lab's host with a Linux bridge is."""
         bridged = topology_file.load().host("kvm3")
-        hosts = (*self.topology.hosts, replace(bridged, name="xen1", ip=ADDRESS, nics=bridged.nics[:2]))
-        document = sitefile.document(self.place, replace(self.topology, hosts=hosts), {})
-        entry = next(host for host in document["hosts"] if host["name"] == "xen1")
-        entry |= {"hypervisor": "xen", "version": "4.17", "scheme": scheme}
-        if scheme == "appliance":
-            entry["tunnel_ip"] = APPLIANCE
-        entry["switches"] = [{**switch, "name": "xenbr0"} for switch in entry["switches"]]
+        hosts = [
+            replace(bridged, name=machine.name, ip=machine.ip, nics=bridged.nics[:2])
+            for machine in self.machines
+        ]
+        topology = replace(self.topology, hosts=(*self.topology.hosts, *hosts))
+        document = sitefile.document(self.place, topology, {})
+        for entry in document["hosts"]:
+            if entry["name"] in {machine.name for machine in self.machines}:
+                entry |= {"hypervisor": "xen", "version": "4.17", "scheme": scheme}
+                if scheme == "appliance":
+                    entry["tunnel_ip"] = APPLIANCE
+                if self.facts:
+                    entry["facts"] = {**entry.get("facts", {}), **self.facts}
+                entry["switches"] = [{**switch, "name": "xenbr0"} for switch in entry["switches"]]
         for name, (mac, address) in guests.items():
             port = {"name": name, "network": "web", "vm": name, "host": "xen1", "mac": mac, "ips": [address]}
             document["ports"].append({**port, "security_groups": ["web"]})
         return document
 
-    def install_agent(self):
+    def install_agent(self, machine=None):
         """By the one command; then what differs in this dom0 from a usual one is added to its settings."""
-        self.installed = self.machine.do(
-            *PROGRAM, "agent", "--install", "--host", "xen1", "--database", DATABASE
+        machine = machine or self.machine
+        self.installed = machine.do(
+            *PROGRAM, "agent", "--install", "--host", machine.name, "--database", DATABASE
         )
-        settings = self.machine.do("cat", SETTINGS)
-        self.machine.write(SETTINGS, settings + IN_DOM0)
+        settings = machine.do("cat", SETTINGS)
+        machine.write(SETTINGS, settings + IN_DOM0.replace("HOST", machine.name))
 
-    def start_agent(self):
-        self.machine.order(*PROGRAM, "-v", "agent", "--config", SETTINGS, detached="/var/log/anyvisor.log")
+    def start_agent(self, machine=None):
+        machine = machine or self.machine
+        machine.order(*PROGRAM, "-v", "agent", "--config", SETTINGS, detached="/var/log/anyvisor.log")
 
-    def create(self, name, *pings, talk=None):
+    def join(self, machine):
+        """Let another Xen host have its agent, and stand in the site from now on."""
+        self.install_agent(machine)
+        self.start_agent(machine)
+        self.machines.append(machine)
+
+    def create(self, name, *pings, talk=None, served="bridge=xenbr0"):
         mac, _ = GUESTS[name]
         words = ["console=hvc0", "quiet", "net.ifnames=0", "anyvisor.serve=80", "anyvisor.serve=81"]
         words += [f"anyvisor.talk={talk}"] if talk else []
@@ -118,7 +138,7 @@ class Xen:
             f'extra="{" ".join(words)}"',
             "memory=160",
             "vcpus=1",
-            f"vif=['mac={mac},script=vif-anyvisor,bridge=xenbr0']",
+            f"vif=['mac={mac},script=vif-anyvisor,{served}']",
         ]
         self.machine.write(f"/etc/xen/{name}.cfg", "\n".join(lines) + "\n")
         # What an earlier guest of that name has said is not this one's.
@@ -129,29 +149,47 @@ class Xen:
         """The operator's part: a domain with a card in dom0's bridge and one that is the trunk, known by its MAC."""
         with wiring.open_store(session.settings_of(self.place)) as store:
             macs = card_macs(store.snapshot().owner, "xen1", 1)
-        cards = [
+        self._create_system(
+            "appliance",
+            "anyvisor.appliance",
             f"mac={macs['tunnel']},bridge=xenbr0,script=vif-bridge",
             f"mac={macs['trunk']},script=vif-anyvisor",
-        ]
+        )
+        self.trunk = f"vif{self.domain('appliance')}.1"
+
+    def create_driver_domain(self):
+        """The operator's part: a domain with one card in dom0's bridge, which may serve others."""
+        self._create_system(
+            "network",
+            "anyvisor.appliance anyvisor.driver-domain",
+            "mac=00:16:3e:00:00:45,bridge=xenbr0,script=vif-bridge",
+            more=["driver_domain=1"],
+        )
+
+    def _create_system(self, name, words, *cards, more=()):
+        """A domain that boots from a copy of dom0's disk."""
         lines = [
-            'name="appliance"',
+            f'name="{name}"',
             'type="pv"',
             'kernel="/payload/guest/kernel"',
             'ramdisk="/payload/guest/ramdisk-system"',
-            'extra="root=/dev/xvda rw init=/init-lab anyvisor.appliance console=hvc0 net.ifnames=0 panic=-1 quiet"',
+            f'extra="root=/dev/xvda rw init=/init-lab {words} console=hvc0 net.ifnames=0 panic=-1 quiet"',
             "memory=512",
             "vcpus=1",
             "disk=['phy:/dev/sdc,xvda,w', 'phy:/dev/sdb,xvdb,r']",
             f"vif=[{', '.join(repr(card) for card in cards)}]",
+            *more,
         ]
-        self.machine.write("/etc/xen/appliance.cfg", "\n".join(lines) + "\n")
-        self.machine.do("rm", "-f", "/var/log/xen/console/guest-appliance.log")
-        self.machine.do("xl", "create", "/etc/xen/appliance.cfg", seconds=180)
-        self.trunk = f"vif{self.domain('appliance')}.1"
+        self.machine.write(f"/etc/xen/{name}.cfg", "\n".join(lines) + "\n")
+        self.machine.do("rm", "-f", f"/var/log/xen/console/guest-{name}.log")
+        self.machine.do("xl", "create", f"/etc/xen/{name}.cfg", seconds=180)
 
-    def domain(self, name):
+    def domain(self, name, machine=None):
         """The number of the running domain of that name."""
-        return int(self.machine.do("xl", "domid", name))
+        return int((machine or self.machine).do("xl", "domid", name))
+
+    def runs(self, name):
+        return self.machine.order("xl", "domid", name).status == 0
 
     def state(self):
         return session.state_of(self.place)
@@ -173,8 +211,8 @@ class Xen:
     def view(self):
         return json.loads(self.anyvisor("view", "--json"))
 
-    def host(self):
-        return next(host for host in self.view()["hosts"] if host["host"] == "xen1")
+    def host(self, name="xen1"):
+        return next(host for host in self.view()["hosts"] if host["host"] == name)
 
     def connects(self, source, address, port):
         """Whether a TCP connection from a VM of the KVM side is accepted."""
@@ -204,7 +242,7 @@ IN_DOM0 = """\
 interval_seconds = 2
 probe_seconds = 20
 patience_seconds = 60
-start_openvswitch = ["/usr/share/openvswitch/scripts/ovs-ctl", "--system-id=xen1", "start"]
+start_openvswitch = ["/usr/share/openvswitch/scripts/ovs-ctl", "--system-id=HOST", "start"]
 stop_openvswitch = ["/usr/share/openvswitch/scripts/ovs-ctl", "stop"]
 start_ovn_controller = ["/usr/share/ovn/scripts/ovn-ctl", "start_controller"]
 stop_ovn_controller = ["/usr/share/ovn/scripts/ovn-ctl", "stop_controller"]
@@ -245,3 +283,19 @@ def xen():
         yield world
     finally:
         down.down(place)
+
+
+@pytest.fixture(scope="session")
+def second(xen):
+    """Another Xen host of the same lab, with an agent, in the site."""
+    machine = XenMachine(
+        xen.place,
+        XenHost(number=2, address=f"{SECOND}/24"),
+        xen.topology.underlay,
+        up.programs_of(xen.place, None),
+        BASE,
+    )
+    machine.start(Recorder(xen.place.manifest))
+    machine.await_orders()
+    xen.join(machine)
+    return machine

@@ -6,7 +6,6 @@ The tests are one story and run in their order, before dom0's own switch is repl
 
 import json
 import time
-from collections import defaultdict
 
 import pytest
 
@@ -14,40 +13,6 @@ from anyvisor.planner.inner import inner_place
 
 pytestmark = [pytest.mark.xen, pytest.mark.slow, pytest.mark.timeout(1800)]
 FORBIDDEN = 81
-LISTEN = """
-import json, socket, struct, sys, time
-ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-ear.setsockopt(263, 8, 1)
-ear.settimeout(0.5)
-found, end = [], time.monotonic() + float(sys.argv[1])
-while time.monotonic() < end:
-    try:
-        data, extra, _, (device, _, way, _, _) = ear.recvmsg(2048, 256)
-    except TimeoutError:
-        continue
-    status, _, _, _, _, tci, _ = struct.unpack("IIIHHHH", extra[0][2]) if extra else (0,) * 7
-    tags = [tci & 0xFFF] if status & 0x10 else []
-    at = 12
-    while data[at : at + 2] == b"\\x81\\x00":
-        tags.append(int.from_bytes(data[at + 2 : at + 4], "big") & 0xFFF)
-        at += 4
-    if data[at : at + 2] != b"\\x08\\x00" or data[at + 11] != 1 or data[at + 22] not in (0, 8):
-        continue
-    source, target = socket.inet_ntoa(data[at + 14 : at + 18]), socket.inet_ntoa(data[at + 18 : at + 22])
-    echo = [source, target, data[at + 22], *struct.unpack("!HH", data[at + 26 : at + 30])]
-    found.append([device, way == 4, tags, echo])
-print(json.dumps(found))
-"""
-"""Hears every echo request and answer on every device of dom0: where, which way, with which tags."""
-
-
-def heard(xen, seconds):
-    """Per echo what was seen of it, as (device, outgoing, tags)."""
-    said = xen.machine.do("python3", "-c", LISTEN, str(seconds), seconds=seconds + 60)
-    found = defaultdict(list)
-    for device, outgoing, tags, echo in json.loads(said):
-        found[tuple(echo)].append((device, outgoing, tuple(tags)))
-    return found
 
 
 def tags_of(xen):
@@ -105,7 +70,7 @@ def test_no_frame_goes_from_guest_to_guest_but_through_the_appliance(xen):
     first, second = (address for _, address in xen.guests.values())
     xen.eventually("the guests talk", lambda: xen.said("g2", "ping"), seconds=120)
 
-    found = heard(xen, 15)
+    found = xen.machine.echoes(15)
 
     between = {echo: seen for echo, seen in found.items() if {echo[0], echo[1]} == {first, second}}
     arrived = 0
@@ -132,7 +97,7 @@ def test_without_the_appliance_nothing_passes_and_it_is_said(xen):
     xen.machine.do("xl", "destroy", "appliance")
 
     assert not xen.connects("web1", address, 80)
-    found = heard(xen, 5)
+    found = xen.machine.echoes(5)
     vifs = {f"vif{xen.domain(name)}.0" for name in xen.guests}
     passed = [
         echo

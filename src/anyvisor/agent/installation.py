@@ -34,6 +34,24 @@ KillMode=process
 WantedBy=multi-user.target
 """
 """Unlike an appliance's it does not want Open vSwitch: a host may have a Linux bridge still."""
+DEVD_NAME = "anyvisor-devd.service"
+DEVD = f"/etc/systemd/system/{DEVD_NAME}"
+DEVD_TEXT = """\
+[Unit]
+Description=Xen's toolstack in a driver domain: runs the hotplug script of each vif that comes
+Before=anyvisor-agent.service
+
+[Service]
+ExecStartPre=-/sbin/modprobe -a xen-netback xen-gntdev xen-evtchn
+ExecStart={xl} devd -F
+Restart=always
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+"""
+"""Debian has no service for it. Source: Xen, xl(1), devd."""
+XL = "xl"
 XAPI_ORDER = """\
 After=openvswitch.service xcp-networkd.service
 Before=xapi-domains.service
@@ -49,6 +67,8 @@ class Ground:
     """The machine as it is. `files` are those of our files that are there."""
 
     programs: frozenset[str] = frozenset()
+    xl: str = ""
+    """Where Xen's toolstack is, empty where it is not."""
     files: Mapping[str, str] = field(default_factory=dict)
     apt: bool = True
     systemd: bool = True
@@ -67,6 +87,8 @@ class Wish:
     database: str = ""
     hotplug: str = field(default="", repr=False)
     """The text of Xen's hotplug script."""
+    driver_domain: bool = False
+    """This machine is a network driver domain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +115,16 @@ def planned(ground: Ground, wish: Wish) -> tuple[Step, ...]:
 
     Raises:
         InputError: there are no settings yet, and the database was not named.
-        TerminalError: programs are missing, and this machine has no apt to get them by.
+        TerminalError: programs are missing, and this machine has no apt to get them by; or it is to be a driver domain
+            and is dom0, or lacks Xen's toolstack.
     """
+    if wish.driver_domain and ground.dom0:
+        raise TerminalError("this is dom0, no driver domain", hint="leave --driver-domain out")
+    if wish.driver_domain and not ground.xl:
+        raise TerminalError(
+            "not found: xl, which runs the hotplug scripts of a driver domain",
+            hint="install xen-utils of the version that the hypervisor has (/sys/hypervisor/version)",
+        )
     if CONFIG not in ground.files and not wish.database:
         raise InputError([Fault("--database", f"is needed where there is no {CONFIG} yet")])
     return tuple(_planned(ground, wish))
@@ -109,14 +139,20 @@ def _planned(ground: Ground, wish: Wish) -> Iterator[Step]:
         yield Run(argv=("apt-get", "install", "--yes", "--no-install-recommends", *missing))
     if CONFIG not in ground.files:
         yield WriteFile(path=CONFIG, text=_settings(ground, wish), mode=0o640)
-    if ground.dom0 and not ground.xapi:
+    if _has_hotplug(ground, wish):
         yield from _written(ground, HOTPLUG, wish.hotplug, 0o755)
     if ground.systemd:
-        unit = tuple(_written(ground, UNIT, _unit(ground, wish), 0o644))
-        yield from unit
-        if unit:
+        devd = _written(ground, DEVD, DEVD_TEXT.format(xl=ground.xl), 0o644) if wish.driver_domain else ()
+        units = (*devd, *_written(ground, UNIT, _unit(ground, wish), 0o644))
+        yield from units
+        if units:
             yield Run(argv=("systemctl", "daemon-reload"))
-        yield Run(argv=("systemctl", "enable", "--now", UNIT_NAME))
+        names = (*((DEVD_NAME,) if wish.driver_domain else ()), UNIT_NAME)
+        yield Run(argv=("systemctl", "enable", "--now", *names))
+
+
+def _has_hotplug(ground: Ground, wish: Wish) -> bool:
+    return wish.driver_domain or (ground.dom0 and not ground.xapi)
 
 
 def _written(ground: Ground, path: str, text: str, mode: int) -> Iterator[WriteFile]:
@@ -130,14 +166,27 @@ def _unit(ground: Ground, wish: Wish) -> str:
 
 
 def _settings(ground: Ground, wish: Wish) -> str:
-    hypervisor = "xl" if ground.dom0 else "libvirt" if ground.libvirt else "listed"
-    said = {"host": wish.host, "database": wish.database, "hypervisor": hypervisor}
+    xen = ground.dom0 or wish.driver_domain
+    hypervisor = "xl" if xen else "libvirt" if ground.libvirt else "listed"
+    said = {
+        "host": wish.host,
+        "database": wish.database,
+        "hypervisor": hypervisor,
+        "driver_domain": wish.driver_domain,
+    }
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items() if value)
 
 
-def remarks(ground: Ground) -> Iterator[str]:
+def remarks(ground: Ground, wish: Wish) -> Iterator[str]:
     """What stays for the operator to do, a sentence each."""
-    if ground.dom0 and not ground.xapi:
+    if wish.driver_domain:
+        yield (
+            "Say in dom0 `driver_domain=1` for this domain, and of each guest's vif "
+            "`backend=` with this domain's name and `script=vif-anyvisor`."
+        )
+        if not ground.systemd:
+            yield f"Let `{ground.xl} devd` be started at boot."
+    elif ground.dom0 and not ground.xapi:
         yield "Name vif-anyvisor as the script of guests' vifs (vif.default.script in /etc/xen/xl.conf)."
     if not ground.systemd:
         yield "This machine has no systemd: let `anyvisor agent` be started in its own way."

@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from anyvisor.agent.installation import CONFIG, HOTPLUG, PACKAGES, UNIT, Ground, Step, Wish, WriteFile
+from anyvisor.agent.installation import (
+    CONFIG,
+    DEVD,
+    HOTPLUG,
+    PACKAGES,
+    UNIT,
+    XL,
+    Ground,
+    Step,
+    Wish,
+    WriteFile,
+)
 from anyvisor.errors import TerminalError
 
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -19,11 +30,12 @@ _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 def look(root: Path = Path("/")) -> Ground:
     """The machine as it is; `root` is where its files begin."""
-    ours = (CONFIG, UNIT, HOTPLUG)
+    ours = (CONFIG, UNIT, HOTPLUG, DEVD)
     capabilities = _text(root / "proc/xen/capabilities") or ""
     return Ground(
         programs=frozenset(name for name in PACKAGES if shutil.which(name, path=_PATH)),
         files={path: text for path in ours if (text := _text(root / path.lstrip("/"))) is not None},
+        xl=shutil.which(XL, path=_PATH) or "",
         apt=shutil.which("apt-get", path=_PATH) is not None,
         systemd=(root / "run/systemd/system").is_dir(),
         dom0="control_d" in capabilities,
@@ -32,13 +44,17 @@ def look(root: Path = Path("/")) -> Ground:
     )
 
 
-def wish(host: str | None, database: str | None) -> Wish:
+def wish(host: str | None, database: str | None, *, driver_domain: bool = False) -> Wish:
     """What was said on the command line, with how this program is called."""
     own = Path(sys.argv[0]).absolute()
     program = str(own) if own.name == "anyvisor" else f"{sys.executable} -m anyvisor"
     script = files("anyvisor.drivers.xl") / "hotplug" / "vif-anyvisor"
     return Wish(
-        program=program, host=host or "", database=database or "", hotplug=script.read_text(encoding="utf-8")
+        program=program,
+        host=host or "",
+        database=database or "",
+        hotplug=script.read_text(encoding="utf-8"),
+        driver_domain=driver_domain,
     )
 
 

@@ -45,6 +45,7 @@ from anyvisor.reconcile.carrying import Carrying
 from anyvisor.reconcile.chassis import ChassisReconciler, Ways
 from anyvisor.reconcile.conversion import Conversion, Grounds
 from anyvisor.reconcile.counting import Counting
+from anyvisor.reconcile.driver_domain import DriverDomain
 from anyvisor.reconcile.integration import Integration
 from anyvisor.reconcile.measuring import Measuring, every
 from anyvisor.reconcile.outage import Outages
@@ -84,7 +85,7 @@ def serve(settings: AgentSettings, loop: AgentLoop) -> None:
         if not until_done("database", lambda: _succeeds(store.start), loop.stopping):
             return
         log.info("the agent of %s is at work", settings.host)
-        if settings.appliance_trunk or settings.hypervisor == "smartnic":
+        if settings.is_appliance or settings.hypervisor == "smartnic":
             parts.enter_context(
                 beating(
                     settings.telemetry or settings.database,
@@ -146,9 +147,12 @@ def assembled(settings: AgentSettings, store: Store, wake: Callable[[], None]) -
             outages=outages,
             ways=Ways(
                 separation=Separation(bridges, hypervisor),
-                parting=None if settings.appliance_trunk else Parting(bridges, hypervisor),
+                parting=None if settings.is_appliance else Parting(bridges, hypervisor),
                 conversion=conversion,
                 trunking=_trunking(settings, integration),
+                driver_domain=DriverDomain(integration, _ground(settings))
+                if settings.driver_domain
+                else None,
                 carrying=Carrying(
                     settings.host,
                     switch,
@@ -159,6 +163,7 @@ def assembled(settings: AgentSettings, store: Store, wake: Callable[[], None]) -
                 carding=Carding(integration, hypervisor, datapath=settings.ovn_bridge_datapath)
                 if isinstance(hypervisor, SmartNicHypervisor)
                 else None,
+                lookout=None if settings.appliance_trunk else hypervisor,
             ),
             measuring=parts.enter_context(_measuring(settings, memory, hypervisor, switch)),
             time_to_measure=every(settings.interval_seconds, time.monotonic),
@@ -181,7 +186,7 @@ def _hypervisor(
         with libvirt, libvirt.watch(lambda _: wake()):
             yield libvirt
     elif settings.hypervisor == "xl":
-        xen = XlHypervisor(settings.host, path=settings.xenstore)
+        xen = XlHypervisor(settings.host, path=settings.way_to_xenstored)
         with xen.watch(lambda _: wake()):
             yield xen
     elif settings.hypervisor == "smartnic":
@@ -233,7 +238,11 @@ def _underlay(settings: AgentSettings, wake: Callable[[], None]) -> Iterator[Und
 def _trunking(settings: AgentSettings, integration: Integration) -> Trunking | None:
     if not settings.appliance_trunk:
         return None
-    ground = Ground(
+    return Trunking(integration, _ground(settings), datapath=settings.ovn_bridge_datapath)
+
+
+def _ground(settings: AgentSettings) -> Ground:
+    return Ground(
         trunk=settings.appliance_trunk,
         uplink=settings.appliance_uplink,
         bridge=settings.appliance_bridge,
@@ -241,7 +250,6 @@ def _trunking(settings: AgentSettings, integration: Integration) -> Trunking | N
         tunnel_ip=settings.appliance_tunnel_ip or None,
         number=settings.appliance_number,
     )
-    return Trunking(integration, ground, datapath=settings.ovn_bridge_datapath)
 
 
 def _native_bridges(settings: AgentSettings, store: Store) -> Iterable[str]:

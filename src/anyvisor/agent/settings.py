@@ -19,6 +19,7 @@ from anyvisor.settings import half_given, tls_files
 
 DEFAULT_FILE = Path("/etc/anyvisor/anyvisor.toml")
 PREFIX = "ANYVISOR_"
+XENSTORED, XENBUS = "/run/xenstored/socket", "/dev/xen/xenbus"
 MOST_APPLIANCES = 8
 _FOREIGN = frozenset({"listen"})
 """Keys of `anyvisor.settings`, which shares the file."""
@@ -37,8 +38,11 @@ class AgentSettings:
     """``listed`` (vNICs are found by MAC), ``libvirt``, ``xl`` (in Xen's dom0) or ``smartnic`` (on a card that switches
     for its host, and on a host that drives such a card itself)."""
     libvirt_uri: str = "qemu:///system"
-    xenstore: str = "/run/xenstored/socket"
-    """xenstored's socket, for ``xl``."""
+    xenstore: str = ""
+    """The way to xenstored, for ``xl``. Empty: its socket in dom0, the kernel's device in a driver domain."""
+    driver_domain: bool = False
+    """Set where this machine is a Xen domain that serves the vifs of `host`: its network driver domain. It has the
+    cards that ``appliance_…`` name."""
     devlink: tuple[str, ...] = ("devlink",)
     """iproute2's program that shows cards and their functions, for ``smartnic``."""
     interval_seconds: float = 5.0
@@ -72,6 +76,16 @@ class AgentSettings:
     """How often the underlay is probed whether it carries what tunnels need, beside every change of peers."""
     patience_seconds: float = 20.0
     """How long a conversion waits at each step for the host to be whole again before it is undone."""
+
+    @property
+    def is_appliance(self) -> bool:
+        """This machine is not its host, but a VM on it that switches for the others."""
+        return bool(self.appliance_trunk) or self.driver_domain
+
+    @property
+    def way_to_xenstored(self) -> str:
+        """The path of the socket, or of the device."""
+        return self.xenstore or (XENBUS if self.driver_domain else XENSTORED)
 
     @property
     def tls(self) -> TlsFiles | None:
@@ -113,9 +127,23 @@ def load(
             )
         )
     faults += half_given(values)
+    if values.get("driver_domain"):
+        faults += _unfit(values)
     if faults:
         raise InputError(sorted(faults))
     return AgentSettings(**values)
+
+
+def _unfit(values: Mapping[str, Any]) -> list[Fault]:
+    """What a driver domain cannot be besides."""
+    faults = []
+    if values.get("appliance_trunk"):
+        faults.append(
+            Fault("appliance_trunk", "is for an appliance before a switch; a driver domain has none")
+        )
+    if values.get("hypervisor") != "xl":
+        faults.append(Fault("hypervisor", 'must be "xl" in a driver domain'))
+    return faults
 
 
 def _from_file(path: Path | None, faults: list[Fault]) -> dict[str, Any]:
@@ -169,6 +197,13 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _truth(value: object) -> bool:
+    found = {"true": True, "false": False}.get(str(value).lower())
+    if found is None:
+        raise ValueError(f"must be true or false, not {value!r}")
+    return found
+
+
 def _number(value: object) -> int:
     text = str(value)
     if isinstance(value, bool) or not text.isdecimal() or not 1 <= int(text) <= MOST_APPLIANCES:
@@ -193,6 +228,7 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "hypervisor": _one_of("listed", "libvirt", "xl", "smartnic"),
     "libvirt_uri": _text,
     "xenstore": _text,
+    "driver_domain": _truth,
     "devlink": _command,
     "interval_seconds": _seconds,
     "start_openvswitch": _command,

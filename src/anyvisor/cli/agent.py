@@ -25,6 +25,11 @@ from anyvisor.errors import TerminalError
 @click.option(
     "--install", is_flag=True, help="Make it a service of this machine instead (root), with what it needs."
 )
+@click.option(
+    "--driver-domain",
+    is_flag=True,
+    help="With --install: this machine is the host's network driver domain (Xen).",
+)
 @click.option("--dry-run", is_flag=True, help="With --install: print the steps, do nothing.")
 @click.pass_context
 def agent(
@@ -35,6 +40,7 @@ def agent(
     ovs: str | None,
     *,
     install: bool,
+    driver_domain: bool,
     dry_run: bool,
 ) -> None:
     """Run the switch agent of this host in the foreground until SIGTERM or Ctrl-C.
@@ -43,7 +49,8 @@ def agent(
     """
     given = context.find_root().obj or {}
     if install:
-        _install(host, database or given.get("flags", {}).get("database"), dry_run=dry_run)
+        database = database or given.get("flags", {}).get("database")
+        _install(installing.wish(host, database, driver_domain=driver_domain), dry_run=dry_run)
         return
     if not given.get("verbose"):
         logging.getLogger().setLevel(logging.INFO)
@@ -53,14 +60,14 @@ def agent(
     run(agent_settings.load(config or given.get("config"), flags))
 
 
-def _install(host: str | None, database: str | None, *, dry_run: bool) -> None:
+def _install(wish: installation.Wish, *, dry_run: bool) -> None:
     ground = installing.look()
-    steps = installation.planned(ground, installing.wish(host, database))
+    steps = installation.planned(ground, wish)
     if not dry_run and os.geteuid() != 0:
         raise TerminalError("a service is made by root", hint="--dry-run prints the steps")
     for step in steps:
         click.echo(installation.describe(step))
         if not dry_run:
             installing.carry_out(step)
-    for remark in installation.remarks(ground):
+    for remark in installation.remarks(ground, wish):
         click.echo(remark)

@@ -25,6 +25,14 @@ class HypervisorDriver(Protocol):
             UnreachableError: the hypervisor does not answer; nobody may conclude that there are no vNICs.
         """
 
+    def arriving(self, host: HostName) -> frozenset[str]:
+        """The VMs that are being received from another host: their vNICs may not be there yet. Empty where a
+        hypervisor does not tell.
+
+        Raises:
+            UnreachableError: as `vnics`.
+        """
+
     def counters(self, host: HostName) -> Mapping[Mac, Counters]:
         """What the hypervisor counted per vNIC, seen from the VM."""
 

@@ -13,6 +13,7 @@ from anyvisor.model.host import Host
 from anyvisor.model.kinds import Scheme
 from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, ObjectKey, PortName
+from anyvisor.model.sighting import Sighting
 from anyvisor.model.site import Site
 from anyvisor.model.state import Duty, Placement, Plugged, PortState, State, Tag
 
@@ -50,7 +51,8 @@ class HostReport:
     """What the agent of one host says, to be written in one transaction. `Plugged.card` is not the agent's to say.
 
     Of several appliances of a host the first speaks for the host; the others (`partial`) only say what they plugged.
-    `inner_vlans` is for the agent beside an inner switch to say; None leaves what was said.
+    `inner_vlans` is for the agent beside an inner switch to say, `sighted` for one that sees the host's VMs; None
+    leaves what was said.
     """
 
     host: HostName
@@ -59,6 +61,7 @@ class HostReport:
     plugged: Mapping[PortName, Plugged] = field(default_factory=dict)
     partial: bool = False
     inner_vlans: frozenset[int] | None = None
+    sighted: tuple[Sighting, ...] | None = None
 
 
 class Store(Protocol):

@@ -11,6 +11,7 @@ from anyvisor.model.condition import Condition
 from anyvisor.model.kinds import AttachmentKind, Scheme
 from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, Mac, ObjectKey, PortName
+from anyvisor.model.sighting import Sighting
 from anyvisor.model.site import Site
 from anyvisor.model.vnic import Counters, PathCount
 
@@ -43,6 +44,8 @@ class HostState:
     """By the number of the appliance; written by anyvisord."""
     inner_vlans: frozenset[int] | None = None
     """The VLANs that vNICs have now on an inner switch that an agent drives; None where none has spoken."""
+    sighted: tuple[Sighting, ...] = ()
+    """vNICs that the agent sees there, of ports that are not attached there; sorted."""
 
     @property
     def out(self) -> frozenset[int]:
@@ -60,7 +63,7 @@ class PortState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where the VM of a port runs, as a manager reports it; it weighs more than the intent.
+    """Where the VM of a port runs, as a manager or agents report it; it weighs more than the intent.
 
     `moving_to` is set while a migration is under way that leads there.
     """

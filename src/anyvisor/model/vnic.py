@@ -17,6 +17,8 @@ class Vnic:
     device: str | None = None
     port: PortName | None = None
     """Set where the hypervisor itself carries the port's identity (OVS ``iface-id``)."""
+    arriving: bool = False
+    """Its VM is being received from another host and does not run here yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from anyvisor.codec import canonical
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.move import Move
 from anyvisor.model.names import HostName, Mac, NetworkName, PortName, SwitchName
+from anyvisor.model.sighting import Sighting
 from anyvisor.model.state import Duty, HostState, Placement, Plugged, PortState, Tag
 from anyvisor.ovsdb import cells, columns
 from anyvisor.ovsdb.cells import Cells
@@ -33,7 +34,7 @@ DECIDED = {
 """Columns that anyvisord writes, per table."""
 
 REPORTED = {
-    "Host": frozenset({"carried", "agent_conditions", "inner_vlans"}),
+    "Host": frozenset({"carried", "agent_conditions", "inner_vlans", "sighted"}),
     "Attachment": frozenset({"device", "outage_ms"}),
 }
 """Columns that agents write, per table."""
@@ -49,6 +50,7 @@ def host_state(row: Row) -> HostState:
             number: canonical.decode(Duty, text) for number, text in columns.mapping(row, "duties").items()
         },
         inner_vlans=_vlans(columns.one(row, "inner_vlans")),
+        sighted=cells.values(row, "sighted", Sighting),
     )
 
 
@@ -60,6 +62,11 @@ def _vlans(text: str | None) -> frozenset[int] | None:
 def vlans_cell(vlans: frozenset[int]) -> str:
     """The VLANs in their order, with blanks between."""
     return " ".join(str(vlan) for vlan in sorted(vlans))
+
+
+def sighted_cells(sighted: Sequence[Sighting]) -> Cells:
+    """The column for what an agent sees of others' vNICs."""
+    return {"sighted": cells.documents(sighted)}
 
 
 def duties_cells(duties: Mapping[int, Duty]) -> Cells:

@@ -188,6 +188,8 @@ class StoreWrites:
             cells.put(row, {"carried": carried, "agent_conditions": cells.conditions_cell(report.conditions)})
         if report.inner_vlans is not None:
             cells.put(row, {"inner_vlans": state_rows.vlans_cell(report.inner_vlans)})
+        if report.sighted is not None:
+            cells.put(row, state_rows.sighted_cells(report.sighted))
         for port, plugged in report.plugged.items():
             attachment = self._picture.row("Attachment", port)
             if attachment is not None:

@@ -59,7 +59,7 @@ def _between(host: Host, toolstack: str) -> tuple[str, ...]:
     run there, a driver domain that is the appliance itself."""
     if toolstack != "xl":
         return ("appliance",)
-    return ("driverdomain",) if traits.flag("dom0_locked")(host) else ("linuxbridge",)
+    return () if traits.switched_by_domain(host) else ("linuxbridge",)
 
 
 def missing(host: Host, scheme: Scheme) -> tuple[str, ...]:

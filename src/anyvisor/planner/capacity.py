@@ -38,7 +38,7 @@ def capacities(
     places = {
         name: inner_place(host, state.owner)
         for name, host in sorted(site.hosts.items())
-        if schemes.get(name) is Scheme.APPLIANCE
+        if schemes.get(name) is Scheme.APPLIANCE and not traits.switched_by_domain(host)
     }
     hosts: defaultdict[InnerPlace, list[HostName]] = defaultdict(list)
     for name, place in places.items():

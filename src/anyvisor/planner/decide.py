@@ -32,7 +32,7 @@ from anyvisor.planner.entity import kept_somewhere
 from anyvisor.planner.facts import traits
 from anyvisor.planner.fleet import Fleet
 from anyvisor.planner.inner import InnerPlace, tag_holder
-from anyvisor.planner.logical import first_address, kind_of_port
+from anyvisor.planner.logical import first_address, kind_of_port, kind_on_host
 from anyvisor.planner.mac import mac_of
 from anyvisor.planner.paper import choices
 
@@ -294,7 +294,15 @@ class Decider:
             network=port.network,
             mac=settled.mac,
             vlan=segment.vlan if segment is not None else None,
+            staged=self._staged_beside(port, kind),
         )
+
+    def _staged_beside(self, port: Port, kind: AttachmentKind) -> HostName | None:
+        """Where its VM moves to, if the agent there is the one that plugs it: by the MAC, before the VM runs."""
+        target = self._fleet.moving_to(port.name)
+        if target is None or {kind, kind_on_host(self._fleet, target)} != {AttachmentKind.VIF}:
+            return None
+        return target if traits.told_by_agents(self._fleet.host(target)) else None
 
     def _behind_trunk(
         self, port: Port, settled: PortState, kind: AttachmentKind, decided: Decided

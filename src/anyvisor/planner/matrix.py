@@ -113,6 +113,9 @@ KINDS: Mapping[str, Host] = {
     ),
     "Xen under xl, Linux bridge": _host(_XEN, SwitchKind.LINUX_BRIDGE, version="4.17"),
     "Xen under xl, Open vSwitch": _host(_XEN, SwitchKind.OPENVSWITCH, version="4.17"),
+    "Xen under xl whose dom0 must stay": _host(
+        _XEN, SwitchKind.LINUX_BRIDGE, version="4.17", facts={"dom0_locked": True}
+    ),
     "Xen under xl with a DPU": _host(_XEN, SwitchKind.NIC_ESWITCH, version="4.17", nic=_DPU),
     "XCP-ng 8.3 (XAPI)": _host(_XEN, SwitchKind.OPENVSWITCH, version="8.3.0"),
     "XCP-ng 8.3 whose dom0 must stay": _host(

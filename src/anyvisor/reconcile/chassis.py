@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from anyvisor.contracts.hypervisor import HypervisorDriver
 from anyvisor.contracts.store import HostReport, Store
 from anyvisor.contracts.switch import SwitchDriver
 from anyvisor.errors import AnyvisorError, UnreachableError
@@ -20,6 +21,7 @@ from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host
 from anyvisor.model.kinds import AttachmentKind, Scheme
 from anyvisor.model.names import HostName, PortName
+from anyvisor.model.sighting import Sighting
 from anyvisor.model.state import HostState, Plugged, State
 from anyvisor.planner.facts import traits
 from anyvisor.planner.seats import FIRST
@@ -27,7 +29,9 @@ from anyvisor.reconcile import findings
 from anyvisor.reconcile.carding import Carding
 from anyvisor.reconcile.carrying import Carrying
 from anyvisor.reconcile.conversion import Conversion
+from anyvisor.reconcile.driver_domain import DriverDomain
 from anyvisor.reconcile.integration import Integrated, Integration
+from anyvisor.reconcile.lookout import sighted
 from anyvisor.reconcile.measuring import Measuring, Sources
 from anyvisor.reconcile.outage import Outages
 from anyvisor.reconcile.parting import Parting
@@ -68,6 +72,10 @@ class Ways:
     parting: Parting | None = None
     carding: Carding | None = None
     """Set on a card, and on a host that drives its card itself: it does nothing but that."""
+    driver_domain: DriverDomain | None = None
+    """Set in a network driver domain: it does nothing but that."""
+    lookout: HypervisorDriver | None = None
+    """Who is asked which VMs of other hosts' ports are here."""
 
 
 class ChassisReconciler:
@@ -103,6 +111,8 @@ class ChassisReconciler:
         self._measuring = measuring
         self._time_to_measure = time_to_measure
         self._number = number
+        self._driver_domain = ways.driver_domain
+        self._lookout = ways.lookout
 
     def reconcile(self) -> Result:
         """Look, change what differs, report what changed. What goes wrong is in the result, not raised.
@@ -119,6 +129,8 @@ class ChassisReconciler:
         known = state.hosts.get(self._host, HostState())
         if self._is_of_the_other(host, known):
             return self._left()
+        if self._is_of_the_other_domain(host, known):
+            return Result()
         if known.scheme is Scheme.SEPARATION and traits.in_pool(host):
             # The pool's networks are laid through its master, and who drives that speaks for the host.
             return Result()
@@ -168,18 +180,33 @@ class ChassisReconciler:
             said, error = findings.failed(findings.INNER, caught), caught
         theirs = tuple(c for c in known.conditions if c.kind != findings.INNER)
         try:
-            if said not in known.conditions or vlans != known.inner_vlans:
+            seen = self._sighted(state, host, known)
+            if said not in known.conditions or (vlans, seen) != (known.inner_vlans, known.sighted):
                 self._store.report(
                     HostReport(
                         host=self._host,
                         carried=known.carried,
                         conditions=(*theirs, said),
                         inner_vlans=vlans,
+                        sighted=seen,
                     )
                 )
         except AnyvisorError as caught:
             error = error or caught
         return Result(carried=known.carried, conditions=(said,), error=error)
+
+    def _sighted(self, state: State, host: Host, known: HostState) -> tuple[Sighting, ...]:
+        """What is to be said of others' VMs; what was said, while the hypervisor does not answer. Where a manager
+        tells, nothing.
+        """
+        if self._lookout is None or not traits.told_by_agents(host):
+            return known.sighted
+        try:
+            return sighted(
+                self._lookout, self._host, (a for a in state.attachments.values() if a.host == self._host)
+            )
+        except AnyvisorError:
+            return known.sighted
 
     def _is_of_the_other(self, host: Host, known: HostState) -> bool:
         """A host with a DPU may have two agents, on the card and on itself: its scheme says which speaks for it."""
@@ -187,6 +214,11 @@ class ChassisReconciler:
         if nic is None or nic.dpu is None or known.scheme is None:
             return False
         return (known.scheme is Scheme.NIC) is (self._carding is None)
+
+    def _is_of_the_other_domain(self, host: Host, known: HostState) -> bool:
+        """Where a driver domain switches, an agent in dom0 has nothing to do, and the other way round."""
+        served = known.scheme is Scheme.APPLIANCE and traits.switched_by_domain(host)
+        return served is (self._driver_domain is None)
 
     def _left(self) -> Result:
         if self._carding is not None:
@@ -212,6 +244,8 @@ class ChassisReconciler:
             case Scheme.APPLIANCE if self._trunking is not None:
                 done = self._trunking.carry_out(state, host, mine)
                 return _integrated(done, Scheme.APPLIANCE)
+            case Scheme.APPLIANCE if self._driver_domain is not None:
+                return _integrated(self._driver_domain.carry_out(state, host, mine), Scheme.APPLIANCE)
             case Scheme.SEPARATION if self._separation is not None:
                 return self._separated(self._separation, state, host, mine)
             case Scheme.NIC if self._carding is not None:
@@ -295,8 +329,10 @@ class ChassisReconciler:
             beside = tuple(c for c in known.conditions if c.kind == findings.INNER)
             result = replace(result, conditions=(*result.conditions, *beside))
         partial = self._number != FIRST
+        seen = self._sighted(state, state.site.hosts[self._host], known)
         unchanged = (
-            partial or (known.carried, known.conditions) == (result.carried, result.conditions)
+            partial
+            or (known.carried, known.conditions, known.sighted) == (result.carried, result.conditions, seen)
         ) and all(state.plugged.get(port, Plugged()) == said for port, said in plugged.items())
         if not unchanged:
             self._store.report(
@@ -306,6 +342,7 @@ class ChassisReconciler:
                     conditions=result.conditions,
                     plugged=plugged,
                     partial=partial,
+                    sighted=None if self._lookout is None else seen,
                 )
             )
 

@@ -26,6 +26,8 @@ from anyvisor.planner.logical import (
     logical_router,
     logical_trunk,
 )
+from anyvisor.planner.moves import placed
+from anyvisor.planner.sightings import Sightings
 from anyvisor.reconcile import conditions
 from anyvisor.reconcile.moving import Moving
 
@@ -52,6 +54,7 @@ class Engine:
         self._clock = clock
         self._fleet = Fleet()
         self._decider = Decider(self._fleet)
+        self._sightings = Sightings()
         self._loaded = False
         self._said: dict[ObjectKey, tuple[Condition, ...]] = {}
         self._moving = Moving(controller, clock)
@@ -65,6 +68,7 @@ class Engine:
             # begin again from what is stored.
             self._fleet = Fleet()
             self._decider = Decider(self._fleet)
+            self._sightings = Sightings()
             self._said = {}
             self._loaded = False
             raise
@@ -78,13 +82,21 @@ class Engine:
             everything = True
         if everything:
             keys = {*keys, *every_key(state), *(key for key in self._controller.owned())}
+        keys = frozenset(keys)
+        moved = self._sightings.news(state, keys)
+        if moved:
+            self._store.decide(
+                Decision(placements=moved, moves=placed(state, moved, int(self._clock() * 1000)))
+            )
+            state = self._store.snapshot()
+            keys |= {ObjectKey("port", port) for port in moved}
         decided = self._decider.round(state, keys, now_seconds=int(self._clock()))
         self._store_decided(state, decided)
         wanted, unwanted = compiled(self._fleet, decided)
         outcome = self._write(wanted, unwanted, decided.failures)
         self._report(decided, outcome)
-        if gone := [key for key in unwanted if key.kind != "host"]:
-            self._store.forget(gone)
+        if removed := [key for key in unwanted if key.kind != "host"]:
+            self._store.forget(removed)
         retry = {key: delay for key, (_, delay) in outcome.failed.items() if delay is not NEVER}
         return Outcome(changes=tuple(outcome.changes), retry=retry, looked_at=frozenset(decided.touched))
 

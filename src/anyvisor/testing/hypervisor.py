@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 
 class FakeHypervisor:
-    """Put vNICs into `running` by host and counters into `counted`; set `failure` to make every call fail."""
+    """Put vNICs into `running` by host, VMs that arrive into `received`, counters into `counted`; `failure` makes
+    every call fail."""
 
     def __init__(self) -> None:
         self.known: dict[HostName, Host] = {}
         self.running: dict[HostName, tuple[Vnic, ...]] = {}
         self.counted: dict[Mac, Counters] = {}
+        self.received: dict[HostName, frozenset[str]] = {}
         self.failure: AnyvisorError | None = None
         self._watchers: list[Callable[[HostName], None]] = []
 
@@ -47,6 +49,11 @@ class FakeHypervisor:
         """What runs on that host."""
         self._maybe_fail()
         return self.running.get(host, ())
+
+    def arriving(self, host: HostName) -> frozenset[str]:
+        """What is in `received` for that host."""
+        self._maybe_fail()
+        return self.received.get(host, frozenset())
 
     def counters(self, host: HostName) -> Mapping[Mac, Counters]:
         """What was counted for what runs."""

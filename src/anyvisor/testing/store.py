@@ -112,6 +112,8 @@ class FakeStore:
                 said = replace(said, carried=report.carried, conditions=report.conditions)
             if report.inner_vlans is not None:
                 said = replace(said, inner_vlans=report.inner_vlans)
+            if report.sighted is not None:
+                said = replace(said, sighted=report.sighted)
             plugged = {
                 port: replace(each, card=state.plugged.get(port, Plugged()).card)
                 for port, each in report.plugged.items()

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from anyvisor.contracts.store import Decision, HostReport
 from anyvisor.model.move import Move
-from anyvisor.model.names import ObjectKey
+from anyvisor.model.names import Mac, ObjectKey
+from anyvisor.model.sighting import Sighting
 from anyvisor.model.state import Duty
 from anyvisor.testing.store_contract import OpenStore
 from anyvisor.testing.store_sample import KVM1, KVM2, P1, PORT1, SITE, without_port
@@ -108,3 +109,24 @@ class StoreKeepsContract:
         assert store.snapshot().hosts[KVM1].inner_vlans == frozenset({2, 7})
         store.report(replace(said, inner_vlans=frozenset()))
         assert store.snapshot().hosts[KVM1].inner_vlans == frozenset()
+
+    def test_what_an_agent_sees_of_others_vnics_is_kept_until_it_says_otherwise(
+        self, open_store: OpenStore
+    ) -> None:
+        store = open_store()
+        store.write_site(SITE)
+        said = HostReport(host=KVM1, carried=None)
+        seen = (
+            Sighting(vm="db1", arriving=True),
+            Sighting(vm="web9", mac=Mac("0a:00:00:00:00:09")),
+            Sighting(mac=Mac("0a:00:00:00:00:0a")),
+        )
+
+        assert store.snapshot().hosts[KVM1].sighted == ()
+        store.report(replace(said, sighted=seen))
+        assert store.snapshot().hosts[KVM1].sighted == seen
+
+        store.report(said)
+        assert store.snapshot().hosts[KVM1].sighted == seen
+        store.report(replace(said, sighted=()))
+        assert store.snapshot().hosts[KVM1].sighted == ()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A xenstored of our own for tests without Xen: the real protocol on a unix socket, over a tree in memory.
 
-It reads, lists and watches for clients, which are in dom0; the test writes. As the real one does, it tells of a watch
-once when it is set, puts the folder of the asking domain before a relative path, and answers what is not there with
-ENOENT.
+It reads, lists and watches for clients, which are in dom0 unless said otherwise; the test writes. As the real one does,
+it tells of a watch once when it is set, puts the folder of the asking domain before a relative path, and answers what
+is not there with ENOENT, and with EACCES what a domain other than dom0 may not see.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ _DOM0 = "/local/domain/0"
 class FakeXenstore:
     """Serves from `start` to `stop`; both may be called again."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, asked_by: int = 0) -> None:
         self.path = path
+        self._own = f"/local/domain/{asked_by}"
+        self._privileged = asked_by == 0
         self._lock = threading.RLock()
-        self._tree: dict[str, str] = {f"{_DOM0}/domid": "0"}
+        self._tree: dict[str, str] = {f"{self._own}/domid": str(asked_by)}
         self._clients: list[_Client] = []
         self._listening: socket.socket | None = None
         self.asked = 0
@@ -135,8 +137,10 @@ class FakeXenstore:
     def _answer(self, client: _Client, kind: int, request: int, body: bytes) -> None:
         path = body.split(b"\0")[0].decode()
         if not path.startswith(("/", "@")):
-            path = f"{_DOM0}/{path}"
-        if kind == _WATCH:
+            path = f"{self._own}/{path}"
+        if not self._privileged and path != self._own and not path.startswith(f"{self._own}/"):
+            client.send(_ERROR, request, b"EACCES\0")
+        elif kind == _WATCH:
             client.watches.append(path)
             client.send(kind, request, b"OK\0")
             client.send(_EVENT, 0, f"{path}\0{path}\0".encode())

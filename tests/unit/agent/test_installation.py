@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from anyvisor.agent import installing
 from anyvisor.agent.installation import (
     CONFIG,
+    DEVD,
+    DEVD_NAME,
     HOTPLUG,
     PACKAGES,
     UNIT,
+    UNIT_NAME,
     Ground,
     Run,
     Wish,
@@ -21,6 +24,7 @@ from anyvisor.agent.installation import (
     planned,
     remarks,
 )
+from anyvisor.agent.settings import load
 from anyvisor.errors import InputError, TerminalError
 
 WISH = Wish(
@@ -66,7 +70,7 @@ def test_the_settings_say_who_knows_the_vms(ground, hypervisor):
 def test_only_dom0_gets_the_hotplug_script_and_it_can_be_run():
     assert HOTPLUG not in written(planned(Ground(), WISH))
     assert written(planned(Ground(dom0=True), WISH))[HOTPLUG].mode & 0o111
-    assert any("vif.default.script" in remark for remark in remarks(Ground(dom0=True)))
+    assert any("vif.default.script" in remark for remark in remarks(Ground(dom0=True), WISH))
 
 
 def test_under_xapi_the_bridge_is_there_before_guests_are_and_no_script_is_needed(tmp_path):
@@ -77,7 +81,7 @@ def test_under_xapi_the_bridge_is_there_before_guests_are_and_no_script_is_neede
     files = written(planned(Ground(dom0=True, xapi=True), WISH))
 
     assert HOTPLUG not in files
-    assert list(remarks(Ground(dom0=True, xapi=True))) == []
+    assert list(remarks(Ground(dom0=True, xapi=True), WISH)) == []
     unit = files[UNIT].text.splitlines()
     assert "Before=xapi-domains.service" in unit
     prepare = next(number for number, line in enumerate(unit) if line.startswith("ExecStartPre="))
@@ -110,7 +114,7 @@ def test_a_machine_without_systemd_gets_no_unit_and_is_told_so():
     ground = Ground(systemd=False)
 
     assert UNIT not in written(planned(ground, WISH))
-    assert any("no systemd" in remark for remark in remarks(ground))
+    assert any("no systemd" in remark for remark in remarks(ground, WISH))
 
 
 def test_files_are_laid_with_their_modes_and_seen_again(tmp_path):
@@ -136,3 +140,47 @@ def test_a_command_that_fails_ends_it_with_its_words(tmp_path):
 
 def test_the_shipped_hotplug_script_is_what_dom0_gets():
     assert installing.wish(None, None).hotplug.startswith("#!/bin/bash\n")
+
+
+def test_a_driver_domain_gets_the_hotplug_script_and_who_runs_it():
+    ground = Ground(xl="/usr/sbin/xl")
+    wish = replace(WISH, driver_domain=True)
+
+    files = written(planned(ground, wish))
+
+    assert files[HOTPLUG].mode & 0o111
+    assert "ExecStart=/usr/sbin/xl devd -F" in files[DEVD].text
+    assert 'hypervisor = "xl"' in files[CONFIG].text
+    assert "driver_domain = true" in files[CONFIG].text
+    assert planned(ground, wish)[-1] == Run(argv=("systemctl", "enable", "--now", DEVD_NAME, UNIT_NAME))
+    assert any("backend=" in remark for remark in remarks(ground, wish))
+    assert DEVD not in written(planned(ground, WISH))
+
+
+@pytest.mark.parametrize(
+    ("ground", "why"), [(Ground(), "not found: xl"), (Ground(dom0=True, xl="/usr/sbin/xl"), "this is dom0")]
+)
+def test_what_cannot_be_a_driver_domain_is_refused_before_anything_is_done(ground, why):
+    with pytest.raises(TerminalError, match=why):
+        planned(ground, replace(WISH, driver_domain=True))
+
+
+def test_the_settings_written_for_a_driver_domain_can_be_read(tmp_path):
+    path = tmp_path / "anyvisor.toml"
+    path.write_text(
+        written(planned(Ground(xl="/usr/sbin/xl"), replace(WISH, driver_domain=True)))[CONFIG].text
+    )
+
+    settings = load(path, {}, {})
+
+    assert (settings.is_appliance, settings.way_to_xenstored) == (True, "/dev/xen/xenbus")
+
+
+def test_a_driver_domain_before_a_switch_or_without_xen_is_refused_with_both_mistakes(tmp_path):
+    path = tmp_path / "anyvisor.toml"
+    path.write_text('database = "ssl:db:6640"\ndriver_domain = true\nappliance_trunk = "eth1"\n')
+
+    with pytest.raises(InputError) as caught:
+        load(path, {}, {})
+
+    assert [fault.place for fault in caught.value.faults] == ["appliance_trunk", "hypervisor"]

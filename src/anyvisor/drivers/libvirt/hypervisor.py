@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -67,7 +68,15 @@ class LibvirtHypervisor:
         """
         if host != self._host:
             return ()
-        return tuple(vnic for document in self._connection.ask(_documents) for vnic in vnics_of(document))
+        return tuple(
+            replace(vnic, arriving=waits)
+            for document, waits in self._connection.ask(_documents)
+            for vnic in vnics_of(document)
+        )
+
+    def arriving(self, host: HostName) -> frozenset[str]:  # noqa: ARG002 - of the contract
+        """Nothing that `vnics` does not tell: QEMU has a VM's devices from the first."""
+        return frozenset()
 
     def counters(self, host: HostName) -> Mapping[Mac, Counters]:
         """What libvirt counted per vNIC, seen from the guest; one call for all domains.
@@ -102,12 +111,14 @@ class LibvirtHypervisor:
             notify(self._host)
 
 
-def _documents(opened: Any) -> list[str]:
+def _documents(opened: Any) -> list[tuple[str, bool]]:
+    """Of each running domain its XML, and whether it is paused, as one is that another host sends."""
     libvirt = library()
     documents = []
     for domain in opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
         try:
-            documents.append(domain.XMLDesc(0))
+            state, _ = domain.state()
+            documents.append((domain.XMLDesc(0), state == libvirt.VIR_DOMAIN_PAUSED))
         except libvirt.libvirtError as error:
             # It ended between the two calls: that is no fault of the connection.
             if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:

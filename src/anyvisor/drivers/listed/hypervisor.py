@@ -47,6 +47,10 @@ class ListedHypervisor:
         devices = self._devices(host, read_links())
         return tuple(Vnic(mac=mac, device=device) for mac, device in sorted(devices.items()))
 
+    def arriving(self, host: HostName) -> frozenset[str]:  # noqa: ARG002 - of the contract
+        """Nothing is told of that here."""
+        return frozenset()
+
     def counters(self, host: HostName) -> Mapping[Mac, Counters]:
         """What the kernel counted on each device."""
         links = read_links()

@@ -48,6 +48,10 @@ class SmartNicHypervisor:
         """The functions that were given to VMs, by their representors."""
         return function_vnics(self.cards()) if host == self._host else ()
 
+    def arriving(self, host: HostName) -> frozenset[str]:  # noqa: ARG002 - of the contract
+        """Nothing is told of that here."""
+        return frozenset()
+
     def counters(self, host: HostName) -> Mapping[Mac, Counters]:
         """What was counted on each representor: by drivers that offload, with what never left the card."""
         devices = {vnic.device: vnic.mac for vnic in self.vnics(host) if vnic.device is not None}

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anyvisor.drivers.xl.vifs import OWN_ID, vifs, watched
+from anyvisor.drivers.xl.vifs import OWN_ID, received, vifs, watched
 from anyvisor.drivers.xl.xenstore import Xenstore
 from anyvisor.errors import UnreachableError
 from anyvisor.model.host import Host
@@ -64,6 +64,17 @@ class XlHypervisor:
             return ()
         with Xenstore(self._path) as store:
             return tuple(vifs(store))
+
+    def arriving(self, host: HostName) -> frozenset[str]:
+        """The domains that `xl migrate` is sending here.
+
+        Raises:
+            UnreachableError: xenstored does not answer.
+        """
+        if host != self._host:
+            return frozenset()
+        with Xenstore(self._path) as store:
+            return received(store)
 
     def counters(self, host: HostName) -> Mapping[Mac, Counters]:
         """What the kernel counted on the vifs that this domain serves.

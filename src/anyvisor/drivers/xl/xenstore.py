@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Self
 
+from anyvisor.drivers.xl.channel import opened
 from anyvisor.drivers.xl.wire import Message, Type, body_of, packed, unpacked, words
 from anyvisor.errors import UnreachableError
 
@@ -20,7 +19,7 @@ class Xenstore:
     """Used by one thread, which another may interrupt. Any failure ends it for good."""
 
     def __init__(self, path: str) -> None:
-        """Connect to xenstored's socket.
+        """Connect to xenstored's socket, or to the kernel's device.
 
         Raises:
             UnreachableError: nobody answers there.
@@ -29,12 +28,9 @@ class Xenstore:
         self._rest = b""
         self._requests = 0
         self._events: list[str] = []
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(ANSWER_SECONDS)
         try:
-            self._socket.connect(path)
+            self._channel = opened(path, ANSWER_SECONDS)
         except OSError as error:
-            self._socket.close()
             raise UnreachableError(
                 f"xenstored does not answer at {path}: {error.strerror or error}",
                 hint="is this Xen's dom0, and does xenstored run?",
@@ -48,12 +44,11 @@ class Xenstore:
 
     def close(self) -> None:
         """End the connection."""
-        self._socket.close()
+        self._channel.close()
 
     def interrupt(self) -> None:
         """Let whatever its thread waits for end in an `UnreachableError`; to be called from any other."""
-        with suppress(OSError):  # it may not be connected any more
-            self._socket.shutdown(socket.SHUT_RDWR)
+        self._channel.interrupt()
 
     def read(self, path: str) -> str | None:
         """The value of a node, None if there is none; raises UnreachableError."""
@@ -83,22 +78,21 @@ class Xenstore:
         """
         if self._events:
             return self._events.pop(0)
-        self._socket.settimeout(seconds)
         try:
-            message = self._receive()
+            message = self._receive(seconds)
         except TimeoutError:
             return None
-        finally:
-            self._socket.settimeout(ANSWER_SECONDS)
         return self._first(message) if message.type == Type.WATCH_EVENT else None
 
     def _ask(self, kind: Type, body: bytes) -> bytes | None:
         self._requests += 1
         try:
-            self._socket.sendall(packed(Message(type=kind, request=self._requests, body=body)))
-            while (answer := self._receive()).type == Type.WATCH_EVENT or answer.request != self._requests:
+            self._channel.send(packed(Message(type=kind, request=self._requests, body=body)))
+            answer = self._receive(ANSWER_SECONDS)
+            while answer.type == Type.WATCH_EVENT or answer.request != self._requests:
                 if answer.type == Type.WATCH_EVENT:
                     self._events.append(self._first(answer))
+                answer = self._receive(ANSWER_SECONDS)
         except TimeoutError as error:
             raise UnreachableError(f"xenstored at {self.path} does not answer") from error
         except OSError as error:
@@ -116,11 +110,11 @@ class Xenstore:
             raise self._ended(ValueError("a message without its words"))
         return found[0]
 
-    def _receive(self) -> Message:
+    def _receive(self, seconds: float | None) -> Message:
         try:
             message, self._rest = unpacked(self._rest)
             while message is None:
-                received = self._socket.recv(65536)
+                received = self._channel.receive(seconds)
                 if not received:
                     raise UnreachableError(f"xenstored at {self.path} has ended the connection")
                 message, self._rest = unpacked(self._rest + received)

@@ -7,9 +7,11 @@ import json
 import shutil
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from anyvisor.errors import TerminalError, UnreachableError
 from anyvisor.lab import daemon, manifest, namespace, process, switch
@@ -68,6 +70,7 @@ class XenMachine:
         self._place = place
         self._host = host
         self.name = host.name
+        self.ip = host.address.partition("/")[0]
         self._underlay = underlay
         self._programs = programs
         self._base = base
@@ -129,7 +132,7 @@ class XenMachine:
             UnreachableError: nobody takes orders there.
         """
         wanted = {"argv": argv, "given": given, "seconds": seconds, "detached": detached}
-        address = (self._host.address.partition("/")[0], PORT)
+        address = (self.ip, PORT)
         try:
             with namespace.entered(self._place.namespace(CENTRAL)):
                 connection = socket.create_connection(address, timeout=3)
@@ -157,10 +160,27 @@ class XenMachine:
         """Put a file into dom0; raises as `do`."""
         self.do("install", "-D", "-m", mode, "/dev/stdin", path, given=text)
 
+    def echoes(self, seconds: float) -> dict[tuple[Any, ...], list[tuple[str, bool, tuple[int, ...]]]]:
+        """Per echo (source, target, type, identifier, number) where in dom0 it was heard in that time: device, whether
+        it left by it, its VLANs. Raises as `do`."""
+        program = (
+            "env",
+            "PYTHONPATH=/payload/site",
+            "python3",
+            "-m",
+            "anyvisor.lab.xen.echoes",
+            str(seconds),
+        )
+        found = defaultdict(list)
+        for device, outgoing, tags, echo in json.loads(self.do(*program, seconds=seconds + 60)):
+            found[tuple(echo)].append((device, outgoing, tuple(tags)))
+        return found
+
     def _settings(self) -> str:
         return (
             f"name={self.name}\naddress={self._host.address}\nappliance={self._host.appliance}\n"
             f"mtu={self._underlay.mtu}\nport={PORT}\n"
+            f"database={self._host.database}\nphysical={self._underlay.physical}\n"
         )
 
     def _appliance(self) -> str:

@@ -29,7 +29,7 @@ def build(folder: Path, base: Path, settings: str, appliance: str) -> Path:
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
     dom0 = files("anyvisor.lab.xen") / "dom0"
-    for script in ("init", "init-appliance"):
+    for script in ("init", "init-appliance", "init-driver-domain"):
         _write(tree / script, (dom0 / script).read_text(encoding="utf-8"), 0o755)
     _write(tree / "settings", settings, 0o644)
     _write(tree / "appliance.toml", appliance, 0o644)

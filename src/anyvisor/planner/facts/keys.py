@@ -172,4 +172,11 @@ KEYS: tuple[Key, ...] = (
         absent="false",
         hypervisors=_XEN,
     ),
+    Key(
+        name="driver_domain",
+        kind=bool,
+        meaning="under xl: the appliance is to be a network driver domain, as it is where `dom0_locked`",
+        absent="false",
+        hypervisors=_XEN,
+    ),
 )

@@ -211,6 +211,20 @@ def inner_by_agent(host: Host) -> bool:
     return host.hypervisor is not Hypervisor.ESXI
 
 
+def switched_by_domain(host: Host) -> bool:
+    """Under `appliance` a network driver domain serves its vNICs: nothing of ours is in dom0, and no switch between."""
+    return (
+        host.hypervisor is Hypervisor.XEN
+        and not under_xapi(host)
+        and (_truth(host, "dom0_locked") or _truth(host, "driver_domain"))
+    )
+
+
+def told_by_agents(host: Host) -> bool:
+    """No manager tells where the VMs of that host are: its agent does."""
+    return host.manager is None and host.hypervisor is not Hypervisor.ESXI and not in_pool(host)
+
+
 def room_unknown(host: Host) -> bool:
     """Nobody said whether an appliance fits."""
     return number(host, "spare_vcpus") is None or number(host, "spare_memory_gib") is None

@@ -21,6 +21,12 @@ _INNER = {
 }
 
 
+_DRIVER_DOMAIN = (
+    f"driver domain with {traits.APPLIANCE_SIZE}: yours to do, with the agent in it "
+    "(`anyvisor agent --install --driver-domain`)"
+)
+
+
 def judge(host: Host) -> Verdict:
     """Whether the scheme is possible there, and why."""
     return facts.verdict(host, SCHEME)
@@ -31,14 +37,15 @@ def predict(host: Host, load: Load) -> Prediction:
 
     Not so where ports of one network share a tag: then VMs may send every byte to the neighbour that they have on
     their host, and nothing is sure to be controlled. A distributed switch counts it all the same; a standard one tells
-    nothing.
+    nothing. A driver domain is the back end itself: a frame goes to it and on to the other VM.
     """
     share = parts.share_on_switch(host)
     bottleneck = f"appliance of {host.name}"
     if load.shares_tags and load.has_neighbours and not traits.agentless(host):
         observed = 0.0 if _tells_nothing(host) else share
         return Prediction(controlled=0.0, observed=observed, local_hops=1, bottleneck=bottleneck)
-    return Prediction(controlled=share, observed=share, local_hops=3, bottleneck=bottleneck)
+    hops = 1 if traits.switched_by_domain(host) else 3
+    return Prediction(controlled=share, observed=share, local_hops=hops, bottleneck=bottleneck)
 
 
 def steps(host: Host, load: Load, carried: Scheme | None) -> tuple[PlanStep, ...]:
@@ -46,6 +53,16 @@ def steps(host: Host, load: Load, carried: Scheme | None) -> tuple[PlanStep, ...
     if carried is SCHEME:
         return ()
     appliance = f"appliance of {host.name}"
+    if traits.switched_by_domain(host):
+        return (
+            *parts.waits(host, SCHEME),
+            PlanStep(do="start", on=host.name, what=_DRIVER_DOMAIN),
+            *parts.create_bridges(appliance),
+            parts.register_chassis(host, appliance),
+            *parts.move_vnics(
+                host, load.ports, "the driver domain, as `backend=` of each vif", attachment(host)
+            ),
+        )
     return (
         *parts.waits(host, SCHEME),
         PlanStep(
@@ -61,7 +78,10 @@ def steps(host: Host, load: Load, carried: Scheme | None) -> tuple[PlanStep, ...
 
 
 def attachment(host: Host) -> AttachmentKind:
-    """How its vNICs are bound: child ports where no agent may lay a way for each."""
+    """How its vNICs are bound: child ports where no agent may lay a way for each, plain ones where the appliance has
+    them itself."""
+    if traits.switched_by_domain(host):
+        return AttachmentKind.VIF
     return AttachmentKind.CHILD if traits.agentless(host) else ATTACHMENT
 
 

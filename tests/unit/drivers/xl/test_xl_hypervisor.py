@@ -19,7 +19,7 @@ from anyvisor.model.vnic import Vnic
 from anyvisor.testing.xenstore import FakeXenstore
 
 XEN1 = HostName("xen1")
-SET = 3
+SET = 4
 """Each watch tells once when it is set."""
 NODES = 4
 """What a vif is written with, each of which is told."""
@@ -173,3 +173,27 @@ def test_xens_version_is_what_the_kernel_tells(tmp_path, store):
 def test_a_kernel_that_runs_on_no_xen_says_so(tmp_path, store):
     with pytest.raises(UnreachableError, match="no Xen is seen from here"):
         XlHypervisor(XEN1, path=str(store.path), version=tmp_path / "none").hosts()
+
+
+def test_a_domain_that_is_received_is_told_before_it_has_a_vif_and_one_that_has_left_is_none(store, xen):
+    store.introduce(1, "web1--incoming")
+    store.introduce(2, "db1--migratedaway")
+    store.vif(2, 0, DB)
+
+    assert xen.arriving(XEN1) == {"web1"}
+    assert xen.arriving(HostName("other")) == frozenset()
+    assert xen.vnics(XEN1) == ()
+
+    store.vif(1, 0, WEB)
+    assert xen.vnics(XEN1) == (Vnic(mac=WEB, vm="web1", device="vif1.0", arriving=True),)
+
+    store.introduce(1, "web1")
+    assert xen.arriving(XEN1) == frozenset()
+    assert xen.vnics(XEN1) == (Vnic(mac=WEB, vm="web1", device="vif1.0"),)
+
+
+def test_the_toolstacks_first_note_of_a_domain_is_told(store, xen):
+    with told(xen) as times:
+        store.write({"/libxl/7/type": "pv"})
+
+        eventually(lambda: len(times) == SET + 1)
