@@ -150,9 +150,7 @@ def assembled(settings: AgentSettings, store: Store, wake: Callable[[], None]) -
                 parting=None if settings.is_appliance else Parting(bridges, hypervisor),
                 conversion=conversion,
                 trunking=_trunking(settings, integration),
-                driver_domain=DriverDomain(integration, _ground(settings))
-                if settings.driver_domain
-                else None,
+                driver_domain=_driver_domain(settings, integration),
                 carrying=Carrying(
                     settings.host,
                     switch,
@@ -160,9 +158,7 @@ def assembled(settings: AgentSettings, store: Store, wake: Callable[[], None]) -
                     trunk=settings.appliance_trunk,
                     mtu_of=device_mtu,
                 ),
-                carding=Carding(integration, hypervisor, datapath=settings.ovn_bridge_datapath)
-                if isinstance(hypervisor, SmartNicHypervisor)
-                else None,
+                carding=_carding(settings, integration, hypervisor),
                 lookout=None if settings.appliance_trunk else hypervisor,
             ),
             measuring=parts.enter_context(_measuring(settings, memory, hypervisor, switch)),
@@ -239,6 +235,18 @@ def _trunking(settings: AgentSettings, integration: Integration) -> Trunking | N
     if not settings.appliance_trunk:
         return None
     return Trunking(integration, _ground(settings), datapath=settings.ovn_bridge_datapath)
+
+
+def _driver_domain(settings: AgentSettings, integration: Integration) -> DriverDomain | None:
+    return DriverDomain(integration, _ground(settings)) if settings.driver_domain else None
+
+
+def _carding(
+    settings: AgentSettings, integration: Integration, hypervisor: HypervisorDriver
+) -> Carding | None:
+    if not isinstance(hypervisor, SmartNicHypervisor):
+        return None
+    return Carding(integration, hypervisor, datapath=settings.ovn_bridge_datapath)
 
 
 def _ground(settings: AgentSettings) -> Ground:

@@ -100,22 +100,26 @@ class Story:
 def tell(story: Story) -> None:
     """Everything from `up` to the last view; the caller deletes the lab."""
     place = story.place
-    with story.chapter("Eight hosts of two hypervisors, 24 VMs, one SDN controller: the lab"):
+    with story.chapter("Ten hosts of three hypervisors, 28 VMs, one SDN controller: the lab"):
         up.up(place, topology_file.load("mixed"), up.Options(), on_standard_error())
         click.echo(
             "kvm1 and kvm2 come with Open vSwitch; kvm3 comes with a Linux bridge, no OVS is running there."
         )
-        click.echo("kvm4's network card is a DPU: a machine of its own, with a function for each VM.")
         click.echo(
-            "esx1 has a standard switch, esx2 and esx3 share a distributed one, esx4 has one of its own; "
+            "kvm4, xen1 and esx5 have a DPU: a machine of its own, with a function for each VM of its host."
+        )
+        click.echo(
+            "esx1 has a standard switch, esx2 and esx3 share a distributed one, esx4 and esx5 have one of their own; "
             "a vCenter manages them."
         )
         story.serve()
     with story.chapter("Which scheme fits which host, and why not the others"):
         story.anyvisor("schemes")
-        click.echo("Xen hosts are not in this lab: `make test-xen` has a real one.")
+        click.echo(
+            "A Xen host with a DPU is in this lab; the other schemes on Xen take a real one: `make test-xen`."
+        )
     with story.chapter(
-        "Plan: kvm3 and esx1 keep their switches, esx2 and esx3 get appliances, kvm4's card switches"
+        "Plan: kvm3 and esx1 keep their switches, esx2 and esx3 get appliances, the cards of kvm4, xen1 and esx5 switch"
     ):
         story.anyvisor("plan", "-f", str(place.site("separation")))
     with story.chapter("Apply"):

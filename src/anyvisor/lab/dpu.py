@@ -55,9 +55,10 @@ def card(topology: Topology, host: LabHost, dpu: LabDpu) -> Mapping[str, Any]:
     """The card in the words of `anyvisor.testing.devlink`."""
     macs = {topology.device(vm): vm.mac for vm in topology.vms_of(host.name)}
     ports: dict[str, Any] = {
-        "0": {"type": "eth", "netdev": host.nics[0].name, "flavour": "physical", "port": 0},
-        "1": {**_function(HOST_FUNCTION), "flavour": "pcipf"},
+        "0": {"type": "eth", "netdev": host.nics[-1].name, "flavour": "physical", "port": 0},
     }
+    if not host.is_esxi:  # that host's own traffic has another card here
+        ports["1"] = {**_function(HOST_FUNCTION), "flavour": "pcipf"}
     for number in range(dpu.functions):
         device = f"pf0vf{number}"
         port = {**_function(device), "flavour": "pcivf", "vfnum": number}

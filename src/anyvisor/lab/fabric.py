@@ -39,7 +39,7 @@ def _cables(topology: Topology) -> Iterator[Cable]:
         yield Cable(part=outsider.name, card="eth0", port=outsider.name, vlan=outsider.vlan)
     for host in topology.hosts:
         for number, nic in enumerate(host.nics):
-            yield Cable(part=host.card, card=nic.name, port=f"{host.name}-{number}", vlan=nic.vlan)
+            yield Cable(part=host.part_of(nic), card=nic.name, port=f"{host.name}-{number}", vlan=nic.vlan)
 
 
 def link_lines(place: Place, topology: Topology) -> tuple[str, ...]:

@@ -23,19 +23,19 @@ AGENT = "agent"
 
 def start(place: Place, topology: Topology, host: LabHost, programs: Programs, recorder: Recorder) -> None:
     """Bring the host to where its operator would hand it over; cables and vNICs are there already."""
-    part, inside = host.card, place.namespace(host.card)
-    cards = [nic.name for nic in host.nics]
-    if host.dpu is not None:
-        namespace.batch(dpu.host_lines(topology, host.dpu), inside=place.namespace(host.name))
-        dpu.write_state(place, topology, host, host.dpu)
-        cards.append(dpu.HOST_FUNCTION)
-    namespace.forgo_transmit_checksum(inside, cards)
-    namespace.batch([f"link set {card} up" for card in cards], inside=inside)
-    openvswitch = switch.start_script(place, part, programs)
     if host.is_esxi:
-        # It plays the native switches: nobody controls it but the emulator.
-        daemon.start_by_script(place, part, openvswitch, switch.DAEMONS, recorder)
+        _start_native(place, host, programs, recorder)
+    if host.is_esxi and host.dpu is None:
         return
+    part, inside = host.card, place.namespace(host.card)
+    cards = [nic.name for nic in host.nics if host.part_of(nic) == part]
+    if host.dpu is not None:
+        dpu.write_state(place, topology, host, host.dpu)
+        if not host.is_esxi:
+            namespace.batch(dpu.host_lines(topology, host.dpu), inside=place.namespace(host.name))
+            cards.append(dpu.HOST_FUNCTION)
+    _switch_on(inside, cards)
+    openvswitch = switch.start_script(place, part, programs)
     controller = switch.controller_script(place, part, programs)
     switch.stop_scripts(place, part)
     if host.switch is not SwitchKind.LINUX_BRIDGE:
@@ -45,8 +45,22 @@ def start(place: Place, topology: Topology, host: LabHost, programs: Programs, r
     else:
         namespace.batch(linux_bridge_lines(topology, host), inside=inside)
     address = f"{host.ip}/{topology.underlay.prefix_length}"
-    namespace.batch([f"address add {address} dev {host.bridge}", f"link set {host.bridge} up"], inside=inside)
+    bridge = host.bridge_on_card
+    namespace.batch([f"address add {address} dev {bridge}", f"link set {bridge} up"], inside=inside)
     (place.part(part) / "agent.toml").write_text(agent_settings(place, topology, host), encoding="utf-8")
+
+
+def _start_native(place: Place, host: LabHost, programs: Programs, recorder: Recorder) -> None:
+    """The Open vSwitch that plays the native switches: nobody controls it but the emulator."""
+    own = [nic.name for nic in host.nics if host.part_of(nic) == host.name]
+    _switch_on(place.namespace(host.name), own)
+    script = switch.start_script(place, host.name, programs)
+    daemon.start_by_script(place, host.name, script, switch.DAEMONS, recorder)
+
+
+def _switch_on(inside: str, cards: list[str]) -> None:
+    namespace.forgo_transmit_checksum(inside, cards)
+    namespace.batch([f"link set {card} up" for card in cards], inside=inside)
 
 
 def bridge_steps(topology: Topology, host: LabHost) -> tuple[tuple[str, ...], ...]:
@@ -54,12 +68,14 @@ def bridge_steps(topology: Topology, host: LabHost) -> tuple[tuple[str, ...], ..
 
     Tunnels of a switch in user space need their local address on a bridge of the same switch.
     """
+    bridge, cable = host.bridge_on_card, host.cable or host.nics[0]
+    beside = host.dpu is not None and not host.is_esxi
     return (
-        ("add-br", host.bridge),
-        ("set", "bridge", host.bridge, "datapath_type=netdev", "fail-mode=standalone"),
-        ("add-port", host.bridge, host.nics[0].name),
-        *((("add-port", host.bridge, dpu.HOST_FUNCTION),) if host.dpu is not None else ()),
-        ("set", "Interface", host.bridge, f"mtu_request={topology.underlay.mtu}"),
+        ("add-br", bridge),
+        ("set", "bridge", bridge, "datapath_type=netdev", "fail-mode=standalone"),
+        ("add-port", bridge, cable.name),
+        *((("add-port", bridge, dpu.HOST_FUNCTION),) if beside else ()),
+        ("set", "Interface", bridge, f"mtu_request={topology.underlay.mtu}"),
     )
 
 

@@ -69,7 +69,7 @@ def _host(topology: Topology, host: LabHost, scheme: Scheme | None) -> dict[str,
     nics = []
     for nic in host.nics:
         card: dict[str, Any] = {"name": nic.name, "physical": physical}
-        if host.dpu is not None and nic == host.nics[0]:
+        if host.dpu is not None and nic == host.cable:
             card |= {"dpu": host.dpu.serial, "sriov_vfs": host.dpu.functions, "switchdev": True}
         nics.append(card if nic.vlan is None else {**card, "vlan": nic.vlan})
     native: dict[str, Any] = {"name": host.bridge, "kind": host.switch.value}
@@ -77,12 +77,19 @@ def _host(topology: Topology, host: LabHost, scheme: Scheme | None) -> dict[str,
         native["version"] = switch_version(host.version)
     entry: dict[str, Any] = {"name": host.name, "hypervisor": host.hypervisor.value}
     entry |= {key: value for key in ("version", "cluster") if (value := getattr(host, key))}
-    if scheme in {None, Scheme.APPLIANCE} or not host.is_esxi:
+    if scheme in {None, Scheme.APPLIANCE, Scheme.NIC} or not host.is_esxi:
         entry["tunnel_ip"] = host.ip
     if host.appliance_ips:
         entry["appliance_ips"] = list(host.appliance_ips)
-    entry |= {"switches": [{**native, "uplinks": [host.nics[0].name]}], "nics": nics}
-    facts = {**({"edition": host.edition, "vcenter": True} if host.is_esxi else {}), **host.facts}
+    switches = [{**native, "uplinks": [host.nics[0].name]}]
+    if host.is_esxi and host.cable is not None:
+        kind = SwitchKind.NIC_ESWITCH.value
+        switches.append({"name": host.bridge_on_card, "kind": kind, "uplinks": [host.cable.name]})
+    entry |= {"switches": switches, "nics": nics}
+    told = {"edition": host.edition, "vcenter": True} if host.is_esxi else {}
+    if host.is_esxi and host.dpu is not None:
+        told["dpu_owner"] = "linux"
+    facts = {**told, **host.facts}
     if facts:
         entry["facts"] = facts
     return entry if scheme is None else {**entry, "scheme": scheme.value}

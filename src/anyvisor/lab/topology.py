@@ -41,18 +41,20 @@ class LabNic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabDpu:
-    """A DPU: a namespace beside its host's. The host's first card is its physical function, ``pf0hpf`` on the DPU; each
-    VM has a virtual function, whose representor is ``pf0vfN``. The cable is in ``p0``."""
+    """A DPU: a namespace beside its host's, with a cable of its own. Each VM has a virtual function, whose representor
+    is ``pf0vfN``. On a KVM or Xen host it is the only card: the host's own is its physical function, ``pf0hpf`` on the
+    DPU. An ESXi host has another for its native switch.
+    """
 
     serial: str
-    host_ip: str
-    """The host's own address, on its physical function."""
+    host_ip: str = ""
+    """The address of a host that is not ESXi, on its physical function."""
     functions: int = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabHost:
-    """A host. Its first card is the uplink of the switch that it starts with.
+    """A host. Its first card is the uplink of the switch that it starts with; the cable of a DPU is its last.
 
     On a KVM host `ip` sits on that switch's bridge; on an ESXi host it is what an appliance there tunnels with.
     """
@@ -73,12 +75,26 @@ class LabHost:
     appliance_ips: tuple[str, ...] = ()
     """What the second appliance and those after it tunnel with."""
     dpu: LabDpu | None = None
-    """Its network card, if that is a machine of its own: then `ip` is the card's, and `switch` its eswitch."""
+    """A network card that is a machine of its own: then `ip` is the card's, and `switch` its eswitch (but on ESXi)."""
 
     @property
     def card(self) -> str:
         """The part in which its VMs' vNICs end and its agent runs: the host itself, or its DPU."""
         return self.name if self.dpu is None else f"{self.name}-dpu"
+
+    @property
+    def bridge_on_card(self) -> str:
+        """The operator's bridge where the agent runs."""
+        return "br-ex" if self.dpu is not None else self.bridge
+
+    def part_of(self, nic: LabNic) -> str:
+        """The part that has that card's cable."""
+        return self.name if self.is_esxi and nic != self.cable else self.card
+
+    @property
+    def cable(self) -> LabNic | None:
+        """The DPU's cable."""
+        return self.nics[-1] if self.dpu is not None else None
 
     @property
     def is_esxi(self) -> bool:

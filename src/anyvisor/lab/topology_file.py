@@ -19,7 +19,7 @@ import yaml
 
 from anyvisor.errors import Fault, InputError
 from anyvisor.lab.topology import HOST_NAMES_TAKEN, LabDpu, LabHost, Topology
-from anyvisor.model.kinds import SwitchKind
+from anyvisor.model.kinds import Hypervisor, SwitchKind
 
 DEFAULT = "kvm"
 NATIVE = {True: (SwitchKind.VSS, SwitchKind.VDS), False: (SwitchKind.OPENVSWITCH, SwitchKind.LINUX_BRIDGE)}
@@ -172,7 +172,9 @@ def _address_faults(topology: Topology) -> Iterator[tuple[str, str]]:
 def _host_faults(host: LabHost) -> Iterator[tuple[str, str]]:
     if host.dpu is not None:
         yield from _dpu_faults(host, host.dpu)
-    elif host.switch not in NATIVE[host.is_esxi]:
+    elif host.hypervisor is Hypervisor.XEN:
+        yield "hypervisor", "a Xen host is drawn here with a DPU only; `make test-xen` has real ones"
+    if (host.dpu is None or host.is_esxi) and host.switch not in NATIVE[host.is_esxi]:
         fit = " or ".join(NATIVE[host.is_esxi])
         yield "switch", f"a host with {host.hypervisor} comes with {fit}, not {host.switch}"
     if host.is_esxi and not re.fullmatch(r"[0-9]+(\.[0-9]+)+", host.version):
@@ -180,13 +182,14 @@ def _host_faults(host: LabHost) -> Iterator[tuple[str, str]]:
 
 
 def _dpu_faults(host: LabHost, dpu: LabDpu) -> Iterator[tuple[str, str]]:
-    if host.is_esxi:
-        yield "dpu", "an ESXi host's native switch is drawn here; one with a DPU is not"
-    if host.switch is not SwitchKind.NIC_ESWITCH:
+    if host.is_esxi and len(host.nics) < 2:
+        yield "nics", "an ESXi host has a card for its native switch, and the DPU's cable last"
+    if not host.is_esxi and host.switch is not SwitchKind.NIC_ESWITCH:
         yield "switch", f"a host with a DPU comes with {SwitchKind.NIC_ESWITCH}, not {host.switch}"
     if not dpu.serial:
         yield "dpu.serial", "is needed: the site knows a DPU by it"
-    yield from _bad_addresses("dpu.host_ip", [dpu.host_ip], interfaces=False)
+    if not host.is_esxi:
+        yield from _bad_addresses("dpu.host_ip", [dpu.host_ip], interfaces=False)
 
 
 def _vcenter_faults(topology: Topology) -> Iterator[tuple[str, str]]:

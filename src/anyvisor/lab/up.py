@@ -123,7 +123,8 @@ def _build(work: Work, options: Options) -> None:
     _each(topology.hosts, lambda one: host.start(place, topology, one, work.programs, work.recorder))
     for one in topology.hosts:
         card = f", DPU {one.dpu.serial}" if one.dpu is not None else ""
-        say(f"{one.name}: {one.switch.value}" + ("" if one.is_esxi else f" on {one.ip}") + card)
+        alone = one.is_esxi and one.dpu is None
+        say(f"{one.name}: {one.switch.value}{card}" + ("" if alone else f" on {one.ip}"))
     if topology.esxi_hosts:
         centre.start(place, topology, work.recorder, options.door)
         say(
@@ -138,7 +139,7 @@ def _build(work: Work, options: Options) -> None:
     say("VMs: switched on, asking for addresses")
     sitefile.write(place, topology)
     if options.agents and host.agent_is_there():
-        ours = [one for one in topology.hosts if not one.is_esxi]
+        ours = [one for one in topology.hosts if one.dpu is not None or not one.is_esxi]
         _each(ours, lambda one: host.start_agent(place, one.card, work.recorder))
         say("agents: started")
 
@@ -163,7 +164,11 @@ def _make_namespaces(work: Work) -> None:
     namespace.batch(
         [
             *fabric.link_lines(place, topology),
-            *(dpu.link_line(place, topology, one) for one in topology.hosts if one.dpu is not None),
+            *(
+                dpu.link_line(place, topology, one)
+                for one in topology.hosts
+                if one.dpu is not None and not one.is_esxi
+            ),
             *(vm.link_line(place, topology, one) for one in topology.vms),
         ]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from anyvisor.model.card import Eswitch, SwitchingCard
 from anyvisor.model.host import Host
@@ -31,6 +32,19 @@ def serial_of(host: Host, cards: Iterable[SwitchingCard]) -> str | None:
     stated = nic.dpu if nic is not None else None
     told = [card.serial for card in cards if card.serial is not None]
     return stated if stated in told or not told else told[0]
+
+
+def as_its_card(host: Host) -> Host:
+    """The host as its DPU sees it: with the DPU's cables and what holds them alone, whatever other cards there are. A
+    host that drives its card itself is seen whole.
+    """
+    card = traits.smart_nic(host)
+    if card is None or card.dpu is None:
+        return host
+    nics = tuple(nic for nic in host.nics if nic.dpu == card.dpu)
+    cables = {nic.name for nic in nics}
+    switches = tuple(switch for switch in host.switches if cables.intersection(switch.uplinks))
+    return replace(host, nics=nics, switches=switches)
 
 
 def card_problems(host: Host, cards: Iterable[SwitchingCard]) -> tuple[str, ...]:

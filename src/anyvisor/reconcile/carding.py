@@ -9,7 +9,7 @@ from anyvisor.contracts.host import SwitchingCards
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.host import Host
 from anyvisor.model.state import State
-from anyvisor.planner.cards import card_problems, serial_of
+from anyvisor.planner.cards import as_its_card, card_problems, serial_of
 from anyvisor.planner.chassis import CardSide
 from anyvisor.planner.facts import traits
 from anyvisor.reconcile.integration import Integrated, Integration
@@ -41,7 +41,9 @@ class Carding:
         nic = traits.smart_nic(host)
         on_card = nic is not None and nic.dpu is not None
         side = CardSide(offload=self._offload, serial=serial_of(host, cards) if on_card else None)
-        done = self._integration.carry_out(state, host, attachments, take_from_bridges=False, card=side)
+        done = self._integration.carry_out(
+            state, as_its_card(host), attachments, take_from_bridges=False, card=side
+        )
         return done, card_problems(host, cards)
 
     def leave(self) -> None:

@@ -266,7 +266,7 @@ class TestInventory:
     def test_vcenter_begins_with_the_topologys_hosts_and_vms(self, mixed):
         (centre_of,) = inventory.inventory(mixed)["datacenters"]
 
-        assert [host["name"] for host in centre_of["hosts"]] == ["esx1", "esx2", "esx3", "esx4"]
+        assert [host["name"] for host in centre_of["hosts"]] == ["esx1", "esx2", "esx3", "esx4", "esx5"]
         assert centre_of["clusters"] == [{"name": "cl1"}]
         assert {
             switch["name"]: [m["host"] for m in switch["members"]]
@@ -274,12 +274,20 @@ class TestInventory:
         } == {
             "dvs-cl1": ["esx2", "esx3"],
             "dvs-esx4": ["esx4"],
+            "dvs-esx5": ["esx5"],
         }
         vms = {vm["name"]: vm for vm in centre_of["vms"]}
         assert vms["web6"]["nics"] == [
             {"mac": "52:54:00:00:01:07", "manual_mac": True, "network": "VM Network"}
         ]
         assert vms["web7"]["nics"][0]["network"] == "dvs-cl1-VM Network"
+        assert vms["web13"]["nics"][0]["type"] == "sriov", "a function of esx5's DPU"
+        assert "type" not in vms["web6"]["nics"][0]
+        pnics = {host["name"]: host["pnics"] for host in centre_of["hosts"]}
+        assert [(pnic["name"], pnic.get("sriov_functions")) for pnic in pnics["esx5"]] == [
+            ("vmnic0", None),
+            ("p0", 8),
+        ]
         assert vms["anyvisor-appliance"]["template"]
 
     def test_names_of_distributed_groups_are_unique(self, mixed):
@@ -307,6 +315,7 @@ class TestInventory:
             "esx2": Scheme.APPLIANCE,
             "esx3": Scheme.APPLIANCE,
             "esx4": Scheme.VENDOR,
+            "esx5": Scheme.NIC,
         }
         assert site.hosts["esx2"].tunnel_ip == "192.168.77.22"
         assert site.hosts["esx1"].tunnel_ip is None

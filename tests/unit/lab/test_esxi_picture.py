@@ -186,16 +186,20 @@ class TestDistributedSwitch:
             vm("a", "esx1", nic(distributed=("u", "7"), connected=False)),
             vm("a", "esx1", nic(distributed=("u", "7")), running=False),
             vm("a", "esx1", nic(distributed=("u", "8"))),
-            vm("a", "esx1", nic(distributed=("u", "7"), type="sriov")),
             vm("a", "esx1", nic()),
         ],
-        ids=["disconnected", "off", "no such port", "sriov", "nowhere"],
+        ids=["disconnected", "off", "no such port", "nowhere"],
     )
     def test_a_card_without_a_connection_is_down_on_its_host(self, machine):
         socket, cable = only(picture.picture_of(self.world(vms=[machine]), by_name))
 
         assert socket is None
         assert (cable.up, cable.host) == (False, "esx1")
+
+    def test_a_function_that_was_passed_through_has_its_end_on_the_card_not_here(self):
+        machine = vm("a", "esx1", nic(distributed=("u", "7"), type="sriov"))
+
+        assert picture.picture_of(self.world(vms=[machine]), by_name).cables == {}
 
     def test_vms_on_a_dead_host_are_silent(self):
         world = self.world()

@@ -5,6 +5,8 @@ import pytest
 
 from anyvisor.errors import InputError
 from anyvisor.lab import topology_file
+from anyvisor.lab.dpu import card
+from anyvisor.lab.fabric import cables
 from anyvisor.model.kinds import Scheme, SwitchKind
 
 
@@ -140,3 +142,33 @@ def test_the_vnics_of_a_host_with_a_dpu_end_on_the_card():
 )
 def test_what_is_wrong_with_a_dpu_is_said(before, after, place, message):
     assert message in faults_of(DPU.replace(before, after))[f"t.yaml: {place}"]
+
+
+ON_ESXI = (
+    "hosts: [{name: esx1, hypervisor: esxi, version: 8.0.3, ip: 192.0.2.1, switch: vds, "
+    "nics: [{name: vmnic0}, {name: p0}], dpu: {serial: MT1}}]\n"
+    "vms: [{name: vm1, host: esx1, network: web, mac: '52:54:00:00:00:01'}]\n"
+    "site: {networks: [{name: web}]}\n"
+)
+
+
+def test_an_esxi_host_has_a_card_of_its_own_beside_its_dpu():
+    topology = topology_file.parse(ON_ESXI, source="t.yaml")
+
+    host = topology.host("esx1")
+    assert [host.part_of(nic) for nic in host.nics] == ["esx1", "esx1-dpu"]
+    assert (host.bridge, host.bridge_on_card) == ("dvs-esx1", "br-ex")
+    assert {(cable.part, cable.card) for cable in cables(topology)} >= {
+        ("esx1", "vmnic0"),
+        ("esx1-dpu", "p0"),
+    }
+    ports = card(topology, host, host.dpu)["ports"].values()
+    assert [port["netdev"] for port in ports if "netdev" in port] == ["p0", "pf0vf0"]
+
+
+def test_what_is_not_drawn_of_dpus_is_said():
+    alone = ON_ESXI.replace("{name: vmnic0}, ", "")
+    assert "the DPU's cable last" in faults_of(alone)["t.yaml: hosts[0].nics"]
+
+    xen = "hosts: [{name: x, hypervisor: xen, ip: 192.0.2.1, switch: linux-bridge, nics: [{name: eth0}]}]"
+    assert "with a DPU only" in faults_of(xen)["t.yaml: hosts[0].hypervisor"]

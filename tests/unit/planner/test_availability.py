@@ -38,10 +38,12 @@ def test_an_appliance_beside_a_linux_bridge_is_there_under_xl():
     assert "linuxbridge" in availability.needed(xen("4.17"), Scheme.APPLIANCE)
 
 
-def test_where_nothing_of_ours_may_run_in_dom0_a_driver_domain_would_have_to_switch():
-    locked = replace(xen("4.17"), facts={"dom0_locked": True})
+@pytest.mark.parametrize("fact", ["dom0_locked", "driver_domain"])
+def test_a_driver_domain_needs_no_switch_of_dom0s(fact):
+    locked = replace(xen("4.17"), facts={fact: True})
 
-    assert availability.missing(locked, Scheme.APPLIANCE) == ("driverdomain",)
+    assert availability.missing(locked, Scheme.APPLIANCE) == ()
+    assert "linuxbridge" not in availability.needed(locked, Scheme.APPLIANCE)
 
 
 def test_under_xapi_an_appliance_is_planned_only():

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anyvisor.model.card import Eswitch, FunctionKind, Representor, SwitchingCard
-from anyvisor.model.host import Host, Nic
-from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
+from anyvisor.model.host import Host, NativeSwitch, Nic
+from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme, SwitchKind
 from anyvisor.model.names import HostName, Mac
-from anyvisor.planner.cards import card_problems, function_vnics, serial_of
+from anyvisor.planner.cards import as_its_card, card_problems, function_vnics, serial_of
+from anyvisor.planner.chassis import provider_bridges
 from anyvisor.planner.facts.vendors import VENDORS, how_to_switch
 from anyvisor.planner.schemes.registry import attachment_kind
 
@@ -111,3 +112,24 @@ def test_every_driver_has_a_way_to_be_made_switch(driver):
 def test_a_function_is_bound_by_its_representor_on_a_dpu_and_as_any_device_on_a_host_that_drives_its_card():
     assert attachment_kind(Scheme.NIC, host(dpu="MT1")) is AttachmentKind.REPRESENTOR
     assert attachment_kind(Scheme.NIC, host(switchdev=True)) is AttachmentKind.VIF
+
+
+def test_a_dpu_sees_its_own_cables_of_a_host_with_other_cards():
+    cable = Nic(name="p0", dpu="MT1", physical="fabric", sriov_vfs=8)
+    other = Nic(name="vmnic0", physical="fabric")
+    vds = NativeSwitch(name="dvs", kind=SwitchKind.VDS, uplinks=("vmnic0",))
+    bridge = NativeSwitch(name="br-ex", kind=SwitchKind.NIC_ESWITCH, uplinks=("p0",))
+    host = Host(name="esx5", hypervisor=Hypervisor.ESXI, switches=(vds, bridge), nics=(other, cable))
+
+    seen = as_its_card(host)
+
+    assert (seen.nics, seen.switches) == ((cable,), (bridge,))
+    assert [(b.name, b.uplinks) for b in provider_bridges(seen)] == [("br-ex", ("p0",))]
+
+
+def test_a_host_that_drives_its_card_itself_is_seen_whole():
+    host = Host(
+        name="kvm1", hypervisor=Hypervisor.KVM, nics=(Nic(name="p0", switchdev=True), Nic(name="eth1"))
+    )
+
+    assert as_its_card(host) is host

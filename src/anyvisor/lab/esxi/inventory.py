@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from anyvisor.lab.topology import LabHost, LabVm, Topology
+from anyvisor.lab.topology import LabHost, LabNic, LabVm, Topology
 from anyvisor.model.kinds import SwitchKind
 
 LICENCES = ("enterprise-plus", "standard", "free", "evaluation")
@@ -54,7 +54,7 @@ def _host(topology: Topology, host: LabHost) -> dict[str, Any]:
         "licence": licence,
         "cpu_cores": 8,
         "memory_mb": 32768,
-        "pnics": [{"name": nic.name, "mbps": 10000} for nic in host.nics],
+        "pnics": [_pnic(host, nic) for nic in host.nics],
         "switches": [],
     }
     if host.cluster:
@@ -72,6 +72,13 @@ def _host(topology: Topology, host: LabHost) -> dict[str, Any]:
                 "port_groups": groups,
             }
         ]
+    return entry
+
+
+def _pnic(host: LabHost, nic: LabNic) -> dict[str, Any]:
+    entry = {"name": nic.name, "mbps": 10000}
+    if host.dpu is not None and nic == host.cable:
+        entry["sriov_functions"] = host.dpu.functions
     return entry
 
 
@@ -108,6 +115,8 @@ def _vms(topology: Topology) -> Iterator[dict[str, Any]]:
 def _nic(topology: Topology, host: LabHost, vm: LabVm) -> dict[str, Any]:
     group = vm.port_group or topology.vcenter.port_groups[-1].name
     nic = {"mac": vm.mac, "manual_mac": True, "network": topology.port_group(host, group)}
+    if host.dpu is not None:
+        nic["type"] = "sriov"  # a function of the card, passed through
     return {**nic, "switch": host.bridge} if host.switch is SwitchKind.VDS else nic
 
 

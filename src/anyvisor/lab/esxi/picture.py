@@ -112,6 +112,8 @@ def picture_of(state: State, machine_of: Callable[[Vm], Machine | None]) -> Pict
             continue
         cards = _card_names(machine, [(nic.mac.lower(), world.is_trunk(host, nic)) for nic in vm.nics])
         for number, (nic, card) in enumerate(zip(vm.nics, cards, strict=True)):
+            if nic.type == "sriov" and machine.part == vm.name and not machine.appliance:
+                continue  # the function of a card that was passed through: the lab's DPU has its other end
             cable, place = world.cable(vm, host, nic, device=device_name(machine, nic.key, number))
             cables[cable.device] = replace(cable, part=machine.part, card=card)
             sockets += [place] if place is not None else []

@@ -212,8 +212,8 @@ _APPLIANCE = (
         possible=True,
         advised=False,
         code="APPLIANCE_NOT_NEEDED",
-        reason="A driver domain works, but dom0 can run the same switch without the detour through a VM.",
-        source=f"{DRAFT} section 5 (2), figure 4; XenServer documentation: at most 7 VIFs per VM",
+        reason="An appliance works, also as a driver domain, but dom0 can run the same switch without the detour.",
+        source=f"{DRAFT} section 5 (2), figure 4; Xen: network driver domains",
     ),
 )
 
@@ -224,6 +224,15 @@ _NIC = (
         code="SMART_NIC_PRESENT",
         reason="The host has a card that can switch, and XAPI can give its virtual functions to VMs.",
         source=f"{DRAFT} section 7; xen-api: network_sriov.create",
+        when=both(under_xapi, both(traits.has_smart_nic, traits.offers_vfs)),
+        warnings=("A VM with a virtual function passed through cannot be live-migrated.",),
+    ),
+    Row(
+        scheme=Scheme.NIC,
+        possible=True,
+        code="SMART_NIC_PRESENT",
+        reason="The host has a card that can switch, and xl can give its virtual functions to VMs.",
+        source=f"{DRAFT} section 7; Xen: xl.cfg(5), pci",
         when=both(traits.has_smart_nic, traits.offers_vfs),
         warnings=("A VM with a virtual function passed through cannot be live-migrated.",),
     ),

@@ -26,11 +26,10 @@ def predict(host: Host, load: Load) -> Prediction:
     `controlled` is 1 only if no port of the host has a neighbour, on its network, that sits behind a native switch
     too; for a host without ports nothing is promised: 0. `observed` is about amounts, vNIC by vNIC, not about who talks
     to whom: a Linux bridge and Open vSwitch count per device, a distributed switch per port, and of a vNIC on a
-    standard switch vSphere tells rates. XAPI tells nothing.
+    standard switch vSphere tells rates. XAPI tells nothing: there nothing is promised.
     """
-    whole = parts.share_on_switch(host)
-    controlled = whole if load.ports and not load.may_escape else 0.0
-    observed = 0.0 if traits.in_pool(host) else whole
+    observed = 0.0 if traits.in_pool(host) else parts.share_on_switch(host)
+    controlled = observed if load.ports and not load.may_escape else 0.0
     return Prediction(controlled=controlled, observed=observed, local_hops=1)
 
 

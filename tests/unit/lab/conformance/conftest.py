@@ -22,6 +22,8 @@ SCHEMES = {
     "esx2": Scheme.APPLIANCE,
     "esx3": Scheme.APPLIANCE,
     "esx4": Scheme.VENDOR,
+    "esx5": Scheme.NIC,
+    "xen1": Scheme.NIC,
 }
 
 

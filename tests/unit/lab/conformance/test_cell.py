@@ -9,7 +9,7 @@ from anyvisor.errors import TerminalError
 from anyvisor.lab.conformance.cell import cells
 from anyvisor.model.kinds import AttachmentKind, Scheme, TagPer
 
-ESXI = ("esx1", "esx2", "esx3", "esx4")
+OTHERS = ("esx1", "esx2", "esx3", "esx4", "esx5", "xen1")
 
 
 def test_cells_are_what_carries_the_hosts_not_what_they_came_with(topology, state_with):
@@ -24,8 +24,12 @@ def test_cells_are_what_carries_the_hosts_not_what_they_came_with(topology, stat
         ("esxi/appliance", "esx2"),
         ("esxi/appliance, no agent", "esx3"),
         ("esxi/vendor", "esx4"),
+        ("esxi/nic", "esx5"),
+        ("xen/nic", "xen1"),
     ]
-    assert [cell.kinds for cell in found][-2:] == [(AttachmentKind.CHILD,), (AttachmentKind.ENTITY,)]
+    kinds = {cell.host: cell.kinds for cell in found}
+    assert (kinds["esx3"], kinds["esx4"]) == ((AttachmentKind.CHILD,), (AttachmentKind.ENTITY,))
+    assert kinds["kvm4"] == kinds["esx5"] == kinds["xen1"] == (AttachmentKind.REPRESENTOR,)
     assert all(cell.server.startswith(cell.host) for cell in found)
     assert {cell.scheme for cell in found if cell.tunnelled} == {
         Scheme.BASELINE,
@@ -49,7 +53,7 @@ def test_a_shared_tag_makes_another_cell_where_there_is_one(topology, state_with
 
 @given(scheme=st.sampled_from(Scheme))
 def test_a_new_scheme_on_a_host_is_a_new_cell_without_more_ado(topology, state_with, scheme):
-    others = dict.fromkeys(("kvm1", "kvm3", "kvm4", *ESXI))
+    others = dict.fromkeys(("kvm1", "kvm3", "kvm4", *OTHERS))
 
     found = cells(topology, state_with(kvm2=scheme, **others))
 
