@@ -79,21 +79,28 @@ lab-kills: setup-test ## processes that are killed half-way, with real packets (
 	$(call step,what kill -9 does in the lab)
 	@tools/as-root.sh $(CURDIR)/$(BIN)/python -m pytest -v -m "lab and kills"
 
+.PHONY: conformance-xen
+conformance-xen: setup-test ## the same on a real Xen host under emulation; writes docs/conformance-xen.md (root or sudo; a quarter of an hour)
+	@tools/setup.sh xen
+	tools/as-root.sh --real tools/xen.sh
+	tools/as-root.sh --real $(CURDIR)/$(BIN)/python -m anyvisor lab conformance --name confx --xen .cache/xen --write docs/conformance-xen.md
+
 .PHONY: conformance
 conformance: setup ## the same policy cases on every hypervisor and scheme of a lab; writes docs/conformance.md (half a minute)
 	@tools/as-root.sh --lab $(CURDIR)/$(BIN)/python -m anyvisor lab conformance --write docs/conformance.md
 
 .PHONY: test-xen nightly
-test-xen: setup-test ## a real Xen host under emulation beside a KVM host (root or sudo; twelve minutes, the first time fifteen)
+test-xen: setup-test ## a real Xen host under emulation beside a KVM host (root or sudo; half an hour)
 	@tools/setup.sh xen
 	tools/as-root.sh --real tools/xen.sh
 	tools/as-root.sh --real $(CURDIR)/$(BIN)/python -m pytest -v -m xen tests/xen
 
-nightly: ## test, lab-kills, vcenter-faults and test-xen, one after the other
+nightly: ## test, lab-kills, vcenter-faults, test-xen and conformance-xen, one after the other
 	@$(MAKE) test
 	$(MAKE) lab-kills
 	$(MAKE) vcenter-faults
 	$(MAKE) test-xen
+	$(MAKE) conformance-xen
 
 .PHONY: lab lab-down bench
 lab: setup ## bring the lab up and leave it up

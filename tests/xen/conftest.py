@@ -13,20 +13,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anyvisor import wiring
-from anyvisor.codec.appliance_network import card_macs
 from anyvisor.errors import UnreachableError
 from anyvisor.lab import daemon, down, guest, namespace, session, sitefile, topology_file, up
 from anyvisor.lab.manifest import Recorder
 from anyvisor.lab.place import DATABASE_PORT, Place
 from anyvisor.lab.progress import silent
+from anyvisor.lab.xen import domains
 from anyvisor.lab.xen.machine import XenHost, XenMachine
 
 BASE = Path(__file__).parents[2] / ".cache" / "xen"
 ADDRESS, APPLIANCE, SECOND = "192.168.77.41", "192.168.77.42", "192.168.77.43"
 DATABASE = f"tcp:192.168.77.1:{DATABASE_PORT}"
 GUESTS = {"g1": ("00:16:3e:00:00:11", "10.1.0.61"), "g2": ("00:16:3e:00:00:12", "10.1.0.62")}
-PROGRAM = ("env", "PYTHONPATH=/payload/site", "PYTHONDONTWRITEBYTECODE=1", "python3", "-m", "anyvisor")
 LEASE_SECONDS = 240
 """A guest boots in the emulated machine in about half a minute, two at once on a busy one in two."""
 
@@ -107,17 +105,10 @@ class Xen:
         return document
 
     def install_agent(self, machine=None):
-        """By the one command; then what differs in this dom0 from a usual one is added to its settings."""
-        machine = machine or self.machine
-        self.installed = machine.do(
-            *PROGRAM, "agent", "--install", "--host", machine.name, "--database", DATABASE
-        )
-        settings = machine.do("cat", SETTINGS)
-        machine.write(SETTINGS, settings + IN_DOM0.replace("HOST", machine.name))
+        self.installed = domains.install_agent(machine or self.machine, DATABASE)
 
     def start_agent(self, machine=None):
-        machine = machine or self.machine
-        machine.order(*PROGRAM, "-v", "agent", "--config", SETTINGS, detached="/var/log/anyvisor.log")
+        domains.start_agent(machine or self.machine)
 
     def join(self, machine):
         """Let another Xen host have its agent, and stand in the site from now on."""
@@ -146,43 +137,11 @@ class Xen:
         self.machine.do("xl", "create", f"/etc/xen/{name}.cfg", seconds=180)
 
     def create_appliance(self):
-        """The operator's part: a domain with a card in dom0's bridge and one that is the trunk, known by its MAC."""
-        with wiring.open_store(session.settings_of(self.place)) as store:
-            macs = card_macs(store.snapshot().owner, "xen1", 1)
-        self._create_system(
-            "appliance",
-            "anyvisor.appliance",
-            f"mac={macs['tunnel']},bridge=xenbr0,script=vif-bridge",
-            f"mac={macs['trunk']},script=vif-anyvisor",
-        )
+        domains.create_appliance(self.machine, self.state().owner)
         self.trunk = f"vif{self.domain('appliance')}.1"
 
     def create_driver_domain(self):
-        """The operator's part: a domain with one card in dom0's bridge, which may serve others."""
-        self._create_system(
-            "network",
-            "anyvisor.appliance anyvisor.driver-domain",
-            "mac=00:16:3e:00:00:45,bridge=xenbr0,script=vif-bridge",
-            more=["driver_domain=1"],
-        )
-
-    def _create_system(self, name, words, *cards, more=()):
-        """A domain that boots from a copy of dom0's disk."""
-        lines = [
-            f'name="{name}"',
-            'type="pv"',
-            'kernel="/payload/guest/kernel"',
-            'ramdisk="/payload/guest/ramdisk-system"',
-            f'extra="root=/dev/xvda rw init=/init-lab {words} console=hvc0 net.ifnames=0 panic=-1 quiet"',
-            "memory=512",
-            "vcpus=1",
-            "disk=['phy:/dev/sdc,xvda,w', 'phy:/dev/sdb,xvdb,r']",
-            f"vif=[{', '.join(repr(card) for card in cards)}]",
-            *more,
-        ]
-        self.machine.write(f"/etc/xen/{name}.cfg", "\n".join(lines) + "\n")
-        self.machine.do("rm", "-f", f"/var/log/xen/console/guest-{name}.log")
-        self.machine.do("xl", "create", f"/etc/xen/{name}.cfg", seconds=180)
+        domains.create_driver_domain(self.machine)
 
     def domain(self, name, machine=None):
         """The number of the running domain of that name."""
@@ -235,19 +194,6 @@ class Xen:
 
     def kill_agent(self):
         self.machine.do("pkill", "-KILL", "-f", "anyvisor -v agent")
-
-
-SETTINGS = "/etc/anyvisor/anyvisor.toml"
-IN_DOM0 = """\
-interval_seconds = 2
-probe_seconds = 20
-patience_seconds = 60
-start_openvswitch = ["/usr/share/openvswitch/scripts/ovs-ctl", "--system-id=HOST", "start"]
-stop_openvswitch = ["/usr/share/openvswitch/scripts/ovs-ctl", "stop"]
-start_ovn_controller = ["/usr/share/ovn/scripts/ovn-ctl", "start_controller"]
-stop_ovn_controller = ["/usr/share/ovn/scripts/ovn-ctl", "stop_controller"]
-"""
-"""The emulated dom0 has no systemd, and is slow."""
 
 
 @pytest.fixture(scope="session")

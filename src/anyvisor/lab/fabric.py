@@ -38,6 +38,8 @@ def _cables(topology: Topology) -> Iterator[Cable]:
     for outsider in topology.outside:
         yield Cable(part=outsider.name, card="eth0", port=outsider.name, vlan=outsider.vlan)
     for host in topology.hosts:
+        if host.is_emulated:
+            continue  # its emulator brings its cables with it
         for number, nic in enumerate(host.nics):
             yield Cable(part=host.part_of(nic), card=nic.name, port=f"{host.name}-{number}", vlan=nic.vlan)
 

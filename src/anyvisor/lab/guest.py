@@ -92,10 +92,12 @@ def build(
     boot: Path = BOOT,
     modules: Path = MODULES,
     wanted: Iterable[str] = WANTED,
+    init: str = INIT,
 ) -> Image:
     """Make the RAM disk in that folder, for the newest kernel of this machine. `pings` is how many are counted.
 
-    `boot` and `modules` are another system's, whose kernel it shall be; `wanted` the modules that its cards need.
+    `boot` and `modules` are another system's, whose kernel it shall be; `wanted` the modules that its cards need;
+    `init` the text of its first process.
 
     Raises:
         TerminalError: the machine has no kernel in /boot, or no busybox.
@@ -104,7 +106,7 @@ def build(
     loaded = tuple(needed_modules(modules / version, wanted))
     files: dict[str, tuple[bytes, int]] = {
         **busybox(),
-        "init": (INIT.format(prefix=PREFIX, count=pings).encode(), 0o755),
+        "init": (init.format(prefix=PREFIX, count=pings).encode(), 0o755),
         "take-lease": (TAKE_LEASE.format(prefix=PREFIX).encode(), 0o755),
         "modules/order": ("\n".join(plain_name(path) for path in loaded).encode(), 0o644),
     }

@@ -25,7 +25,7 @@ def start(place: Place, topology: Topology, host: LabHost, programs: Programs, r
     """Bring the host to where its operator would hand it over; cables and vNICs are there already."""
     if host.is_esxi:
         _start_native(place, host, programs, recorder)
-    if host.is_esxi and host.dpu is None:
+    if host.is_emulated or (host.is_esxi and host.dpu is None):
         return
     part, inside = host.card, place.namespace(host.card)
     cards = [nic.name for nic in host.nics if host.part_of(nic) == part]

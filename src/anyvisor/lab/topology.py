@@ -79,8 +79,17 @@ class LabHost:
 
     @property
     def card(self) -> str:
-        """The part in which its VMs' vNICs end and its agent runs: the host itself, or its DPU."""
+        """The part in which its VMs' vNICs end: the host itself, its DPU, or where its emulator's cables begin. But for
+        the last its agent runs there.
+        """
+        if self.is_emulated:
+            return "fabric"
         return self.name if self.dpu is None else f"{self.name}-dpu"
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether it is a whole machine of its own, under an emulator: a Xen host whose dom0 takes part."""
+        return self.hypervisor is Hypervisor.XEN and self.dpu is None
 
     @property
     def bridge_on_card(self) -> str:
@@ -112,7 +121,7 @@ class LabHost:
             case SwitchKind.VDS:
                 return f"dvs-{self.cluster or self.name}"
             case _:
-                return "br0"
+                return "xenbr0" if self.is_emulated else "br0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,8 @@ class Options:
     agents: bool = True
     keeper: str | None = None
     door: socket.socket | None = None
+    emulated: bool = False
+    """Emulated hosts are switched on by the caller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,11 @@ def up(place: Place, topology: Topology, options: Options, say: Say) -> None:
     Raises:
         TerminalError: there is a lab of that name already, a program is missing, or a part did not start.
     """
+    if not options.emulated and (emulated := [one.name for one in topology.hosts if one.is_emulated]):
+        raise TerminalError(
+            f"{', '.join(emulated)}: a Xen host under an emulator, which this command does not switch on",
+            hint="make conformance-xen",
+        )
     _make_folder(place)
     with manifest.locked(place.folder):
         recorder = Recorder(place.manifest)
@@ -139,7 +146,7 @@ def _build(work: Work, options: Options) -> None:
     say("VMs: switched on, asking for addresses")
     sitefile.write(place, topology)
     if options.agents and host.agent_is_there():
-        ours = [one for one in topology.hosts if one.dpu is not None or not one.is_esxi]
+        ours = [one for one in topology.hosts if one.dpu is not None or not (one.is_esxi or one.is_emulated)]
         _each(ours, lambda one: host.start_agent(place, one.card, work.recorder))
         say("agents: started")
 

@@ -20,10 +20,6 @@ from anyvisor.lab.progress import Say
 from anyvisor.model.names import PortName
 from anyvisor.planner.reach import Addresses
 
-AT_ONCE = 96
-"""How many questions are open at the same time."""
-PATIENCE_SECONDS = 0.8
-"""How long one packet may take. The forbidden ones all wait that long."""
 ATTEMPTS = 5
 """For what should pass: the first packet to a new tunnel peer is lost while its address is looked up."""
 ADDRESS_SECONDS = 30.0
@@ -44,6 +40,15 @@ SILENCE = "no answer"
 """What a prober says when nothing came back."""
 RECOVERY_SECONDS = 30.0
 """How long a switch that crashed is given to pass packets again, once its monitor has started it anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How many questions are open at the same time, and how long one packet may take: the forbidden ones all wait that
+    long."""
+
+    at_once: int = 96
+    patience_seconds: float = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,21 +95,21 @@ class Report:
         return tuple(result for result in self.results if not result.passed)
 
 
-def verify(place: Place, plan: Plan, say: Say) -> Report:
+def verify(place: Place, plan: Plan, say: Say, pace: Pace | None = None) -> Report:
     """Carry out every check.
 
     Raises:
         UnreachableError: a prober does not answer.
     """
-    return asyncio.run(_verify(place, plan, say))
+    return asyncio.run(_verify(place, plan, say, pace or Pace()))
 
 
-async def _verify(place: Place, plan: Plan, say: Say) -> Report:
+async def _verify(place: Place, plan: Plan, say: Say, pace: Pace) -> Report:
     begin = time.monotonic()
     watch = CrashWatch(place)
     async with probers(place, part_names(plan.topology)) as lines:
         macs = {machine.name: machine.mac for machine in plan.topology.vms}
-        examiner = _Examiner(place, lines, macs, plan.picture.addresses)
+        examiner = _Examiner(place, lines, macs, plan.picture.addresses, pace)
         addresses, others = _split(plan.checks)
         results = await examiner.addresses(addresses)
         missing = sum(not result.passed for result in results)
@@ -143,13 +148,15 @@ class _Examiner:
         lines: Mapping[str, Prober],
         macs: Mapping[str, str],
         addresses: Addresses,
+        pace: Pace,
     ) -> None:
         self._place = place
+        self._patience = pace.patience_seconds
         self._lines = lines
         self._macs = macs
         self._addresses = addresses
         self._doing = {"spoof": self._forged, "oversized": self._told, "sender": self._as_whom}
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(pace.at_once)
         self._numbers = count(1)
         self._mark = f"{time.time_ns():x}"
         self._sent: dict[str, Check] = {}
@@ -183,7 +190,7 @@ class _Examiner:
         )
 
     async def all_of(self, checks: Iterable[Check]) -> list[Result]:
-        """Carry the checks out, at most `AT_ONCE` at a time."""
+        """Carry the checks out, so many at a time."""
         return list(await asyncio.gather(*(self._one(check) for check in checks)))
 
     async def once_more(self, results: Iterable[Result]) -> list[Result]:
@@ -219,7 +226,7 @@ class _Examiner:
             why = answer.get("why", "")
             if attempt + 1 < attempts:
                 # What is refused at once ("network is unreachable") gets as much time as what is not answered.
-                await asyncio.sleep(max(0.0, PATIENCE_SECONDS - (time.monotonic() - begin)))
+                await asyncio.sleep(max(0.0, self._patience - (time.monotonic() - begin)))
         return Result(check=check, allowed=False, detail=why)
 
     async def _ask(self, check: Check) -> dict[str, Any]:
@@ -229,7 +236,7 @@ class _Examiner:
         details: dict[str, Any] = {
             "to": check.address,
             "token": self._token(check),
-            "timeout": PATIENCE_SECONDS,
+            "timeout": self._patience,
         }
         if check.port is not None:
             details["port"] = check.port
@@ -237,7 +244,7 @@ class _Examiner:
             details["size"] = check.size
         if check.proto == "converse":
             talking = LINES * (PAUSE_SECONDS + PAUSE_SECONDS)
-            details |= {"times": LINES, "pause": PAUSE_SECONDS, "timeout": PATIENCE_SECONDS + talking}
+            details |= {"times": LINES, "pause": PAUSE_SECONDS, "timeout": self._patience + talking}
         return details
 
     def _token(self, check: Check) -> str:
@@ -262,7 +269,7 @@ class _Examiner:
                 tokens.append(self._token(check))
                 data = self._frame(check, tokens[-1]).hex()
                 await self._lines[check.source].ask("frame", hex=data, card=vm.CARD)
-            await asyncio.sleep(PATIENCE_SECONDS / 2)
+            await asyncio.sleep(self._patience / 2)
             often = (await self._lines[check.target].ask("seen", tokens=tokens))["often"]
             if any(often.values()):
                 return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from anyvisor.lab import daemon, namespace
+from anyvisor.lab import daemon, manifest, namespace, process
 from anyvisor.lab.manifest import Recorder
 from anyvisor.lab.place import Place
 from anyvisor.lab.topology import LabVm, Topology
@@ -74,6 +74,18 @@ def switch_on(place: Place, vm: LabVm, recorder: Recorder) -> None:
     path = folder / "take-lease"
     path.write_text(LEASE_SCRIPT, encoding="utf-8")
     path.chmod(0o755)
+    daemon.start_detached(place, vm.name, DHCP, dhcp_client(vm, path), recorder=recorder)
+
+
+def ask_anew(place: Place, vm: LabVm, recorder: Recorder) -> None:
+    """Let it forget its lease and what routers told it, as a machine that is switched on."""
+    for one in manifest.read(place.manifest).processes:
+        if (one.part, one.what) == (vm.name, DHCP) and process.alive(one.pid, one.start):
+            process.end([one.pid])
+    path = place.part(vm.name) / "take-lease"
+    (place.part(vm.name) / "lease").unlink(missing_ok=True)
+    lines = [f"address flush dev {CARD}", f"link set {CARD} down", f"link set {CARD} up"]
+    namespace.batch(lines, inside=place.namespace(vm.name))
     daemon.start_detached(place, vm.name, DHCP, dhcp_client(vm, path), recorder=recorder)
 
 

@@ -171,4 +171,4 @@ def test_what_is_not_drawn_of_dpus_is_said():
     assert "the DPU's cable last" in faults_of(alone)["t.yaml: hosts[0].nics"]
 
     xen = "hosts: [{name: x, hypervisor: xen, ip: 192.0.2.1, switch: linux-bridge, nics: [{name: eth0}]}]"
-    assert "with a DPU only" in faults_of(xen)["t.yaml: hosts[0].hypervisor"]
+    assert "called xen1" in faults_of(xen)["t.yaml: hosts[0].name"]

@@ -36,8 +36,10 @@ class Cell:
     @property
     def title(self) -> str:
         """What the table calls it."""
-        agentless = ", no agent" if AttachmentKind.CHILD in self.kinds else ""
-        return f"{self.hypervisor}/{self.scheme}{agentless}" + (", shared tag" if self.shared else "")
+        form = ", no agent" if AttachmentKind.CHILD in self.kinds else ""
+        if self.scheme is Scheme.APPLIANCE and AttachmentKind.VIF in self.kinds:
+            form = ", driver domain"
+        return f"{self.hypervisor}/{self.scheme}{form}" + (", shared tag" if self.shared else "")
 
     @property
     def ports(self) -> tuple[PortName, ...]:

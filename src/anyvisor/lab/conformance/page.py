@@ -28,38 +28,38 @@ _LEGEND = """\
 - **escape**: the same, between two VMs that talk around the controller; the plan had named the pair.
 
 *n of m*: of the *m* probes that the policy forbids and the plan says may pass for that reason, *n* did. Fewer than all
-where the native switch refuses forged MAC addresses by itself. What each case asks stands [below](#cases-in-words).
+where the native switch refuses forged MAC addresses by itself. What each case asks stands
+[in words](conformance.md#cases-in-words).
 """
 _FAILED = """\
 **This run failed: packets did what nobody had predicted.**
 """
+_HEAD_XEN = """\
+<!-- Made by `make conformance-xen` out of a run. Edit src/anyvisor/lab/conformance/page.py instead. -->
+# Conformance on Xen
+
+The same policy cases as in [Conformance](conformance.md), on a real Xen 4.17 with a Debian dom0, emulated as a whole.
+Each VM under test sends through a paravirtual guest that passes its frames on: what is tried are the guest's vif and
+whatever switches for it. `make conformance-xen` does it (a quarter of an hour, the first time with some minutes more).
+"""
 _ELSEWHERE = """\
 The lab has no host for these. What stands here is the planner's verdict on a host on paper with that scheme pinned. Xen
-under xl has a test of its own on a real Xen under emulation, `make test-xen`: see
-[Xen](reference/xen.md#what-was-tried).
+under xl is tried on a real Xen under emulation, which takes longer: see [Conformance on Xen](conformance-xen.md).
 """
 
 
-def page(outcome: Outcome) -> str:
-    """The whole document."""
+def page_of_xen(outcome: Outcome) -> str:
+    """The document of the cells on an emulated Xen host."""
     numbers = _numbers(outcome)
-    versions = ", ".join(f"{name} {number}" for name, number in outcome.versions.items())
+    return "\n".join([*_tried(_HEAD_XEN, outcome, numbers), *_reasons(numbers)])
+
+
+def page(outcome: Outcome) -> str:
+    """The whole document of the lab's cells."""
+    numbers = _numbers(outcome)
     parts = [
-        _HEAD,
-        f"Tried with {versions}: {outcome.tried} probes.\n",
-        *(
-            [_FAILED, "\n".join(f"- {words}" for words in outcome.mistakes) + "\n"]
-            if outcome.mistakes
-            else ()
-        ),
-        "## Cells\n",
-        _lines(_cells(outcome)),
-        "## Table\n",
-        _lines(_table(outcome, numbers)),
-        _LEGEND,
-        "## Reasons\n",
-        "As the plan gave them beforehand:\n",
-        _lines([f"{number}. {kind}: {why}" for (kind, why), number in numbers.items()] or ["None."]),
+        *_tried(_HEAD, outcome, numbers),
+        *_reasons(numbers),
         "## Not run here\n",
         _ELSEWHERE,
         _lines(_elsewhere(outcome.elsewhere)),
@@ -67,6 +67,26 @@ def page(outcome: Outcome) -> str:
         _lines(_cases()),
     ]
     return "\n".join(parts)
+
+
+def _tried(head: str, outcome: Outcome, numbers: Numbers) -> Iterator[str]:
+    versions = ", ".join(f"{name} {number}" for name, number in outcome.versions.items())
+    yield head
+    yield f"Tried with {versions}: {outcome.tried} probes.\n"
+    if outcome.mistakes:
+        yield _FAILED
+        yield "\n".join(f"- {words}" for words in outcome.mistakes) + "\n"
+    yield "## Cells\n"
+    yield _lines(_cells(outcome))
+    yield "## Table\n"
+    yield _lines(_table(outcome, numbers))
+    yield _LEGEND
+
+
+def _reasons(numbers: Numbers) -> Iterator[str]:
+    yield "## Reasons\n"
+    yield "As the plan gave them beforehand:\n"
+    yield _lines([f"{number}. {kind}: {why}" for (kind, why), number in numbers.items()] or ["None."])
 
 
 def _numbers(outcome: Outcome) -> Numbers:

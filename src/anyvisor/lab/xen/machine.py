@@ -41,6 +41,8 @@ class XenHost:
     cards: tuple[int | None, ...] = (None, 200)
     appliance: str = ""
     """The address (with prefix length) that an appliance on it tunnels from; empty: there is to be none."""
+    relayed: bool = False
+    """It has one more card, for `anyvisor.lab.xen.relay`."""
     database: str = ""
     """The Anyvisor database, as an appliance reaches it."""
     memory_mib: int = 3072
@@ -71,6 +73,7 @@ class XenMachine:
         self._host = host
         self.name = host.name
         self.ip = host.address.partition("/")[0]
+        self.mtu = underlay.mtu
         self._underlay = underlay
         self._programs = programs
         self._base = base
@@ -204,7 +207,7 @@ class XenMachine:
         drive = "format=raw,if=ide"
         cards = [
             word
-            for number, tap in enumerate(self._taps)
+            for number, tap in enumerate(self._all_taps)
             for word in (
                 "-netdev",
                 f"tap,id=n{number},ifname={tap},script=no,downscript=no,vnet_hdr=off",
@@ -227,11 +230,11 @@ class XenMachine:
     def _connect(self) -> None:
         """Put its cards into the fabric, as other hosts' are."""
         fabric = self._place.namespace(FABRIC)
-        taps = self._taps
+        taps = self._all_taps
         self._await_taps(taps)
         namespace.batch([f"link set {tap} mtu {self._underlay.mtu} up" for tap in taps], inside=fabric)
         steps = []
-        for tap, vlan in zip(taps, self._host.cards, strict=True):
+        for tap, vlan in zip(self._taps, self._host.cards, strict=True):
             mode = ("vlan_mode=native-untagged", f"tag={self._underlay.vlan}")
             if vlan is not None:
                 mode = ("vlan_mode=access", f"tag={vlan}")
@@ -251,6 +254,20 @@ class XenMachine:
                     f"the emulator of {self.name} does not begin", hint=log.read_text()[-2000:]
                 )
             time.sleep(0.05)
+
+    @property
+    def relay_tap(self) -> str:
+        """The fabric's end of the card for relaying."""
+        return f"{self.name}-{len(self._host.cards)}"
+
+    @property
+    def relay_card(self) -> str:
+        """What dom0 calls it."""
+        return f"eth{len(self._host.cards)}"
+
+    @property
+    def _all_taps(self) -> list[str]:
+        return [*self._taps, *([self.relay_tap] if self._host.relayed else ())]
 
     @property
     def _taps(self) -> list[str]:

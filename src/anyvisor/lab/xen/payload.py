@@ -12,6 +12,7 @@ from pathlib import Path
 import anyvisor
 from anyvisor.lab import guest
 from anyvisor.lab.programs import PATH, run
+from anyvisor.lab.xen import passing
 
 PACKAGE = "anyvisor"
 MODULES = ("xen-netfront",)
@@ -35,6 +36,15 @@ def build(folder: Path, base: Path, settings: str, appliance: str) -> Path:
     _write(tree / "appliance.toml", appliance, 0o644)
     image = guest.build(tree / "guest", boot=base / "boot", modules=base / "modules", wanted=MODULES)
     shutil.copyfile(image.kernel, tree / "guest" / "kernel")
+    relaying = guest.build(
+        tree / "relay",
+        boot=base / "boot",
+        modules=base / "modules",
+        wanted=passing.MODULES,
+        init=passing.INIT,
+    )
+    relaying.ramdisk.rename(tree / "guest" / "ramdisk-relay")
+    (tree / "relay").rmdir()
     # What the appliance boots: the same kernel, with the RAM disk of the system that it is a copy of.
     shutil.copyfile(base / "ramdisk", tree / "guest" / "ramdisk-system")
     _copy_program(tree / "site")

@@ -10,7 +10,7 @@ from anyvisor.lab.conformance.case import CASES
 from anyvisor.lab.conformance.cell import Cell
 from anyvisor.lab.conformance.elsewhere import Elsewhere
 from anyvisor.lab.conformance.outcome import Outcome
-from anyvisor.lab.conformance.page import page
+from anyvisor.lab.conformance.page import page, page_of_xen
 from anyvisor.lab.conformance.report import to_json, to_text
 from anyvisor.lab.conformance.verdict import Finding, Kind, Verdict
 from anyvisor.lab.conformance.version import number
@@ -128,3 +128,12 @@ def test_the_document_is_json(capsys):
 )
 def test_the_first_version_is_the_programs_own(said, found):
     assert number(said) == found
+
+
+def test_the_page_of_xen_names_its_own_run_and_where_the_cases_are_in_words():
+    text = page_of_xen(outcome([None], mistakes=("x",)))
+
+    assert "make conformance-xen" in text
+    assert "conformance.md#cases-in-words" in text
+    assert "This run failed" in text
+    assert "## Not run here" not in text
