@@ -30,10 +30,12 @@ class Binding:
     up: bool = False
 
 
-def placed(state: State, news: Mapping[PortName, Placement], now_ms: int) -> Moves:
-    """What is to be written about migrations when these placements are news."""
+def placed(state: State, news: Mapping[PortName, Placement | None], now_ms: int) -> Moves:
+    """What is to be written about migrations when these placements are news. One that is forgotten is none."""
     changed: Moves = {}
     for port, place in news.items():
+        if place is None:
+            continue
         known = state.moves.get(port, ())
         for move in _told(known, state.placements.get(port), place, now_ms):
             changed[port, move.begun] = move

@@ -31,12 +31,14 @@ class Sightings:
         """The look in which a VM was last found on another host."""
         self._by_mac: defaultdict[str, set[HostName]] = defaultdict(set)
         self._by_vm: defaultdict[str, set[HostName]] = defaultdict(set)
+        self._placed: dict[PortName, HostName] = {}
+        self._on_host: defaultdict[HostName, set[PortName]] = defaultdict(set)
         self._known: dict[PortName, tuple[Mac | None, str | None]] = {}
         self._with_mac: defaultdict[str, set[PortName]] = defaultdict(set)
         self._of_vm: defaultdict[str, set[PortName]] = defaultdict(set)
 
-    def news(self, state: State, keys: Iterable[ObjectKey]) -> dict[PortName, Placement]:
-        """The placements that are not stored yet, of what hangs on these keys."""
+    def news(self, state: State, keys: Iterable[ObjectKey]) -> dict[PortName, Placement | None]:
+        """The placements that are not stored yet, of what hangs on these keys; None for one that is to be forgotten."""
         self._turn += 1
         touched: set[PortName] = set()
         listed = tuple(keys)
@@ -47,19 +49,34 @@ class Sightings:
         for key in listed:
             if key.kind == "host":
                 touched |= self._hear(HostName(key.name), state)
-        news: dict[PortName, Placement] = {}
+        news: dict[PortName, Placement | None] = {}
         for name in sorted(touched & state.site.ports.keys()):
             home = home_of(name, state)
+            if _is_lost(name, state):
+                # The host that it was found on is not of the site any more: the intent holds again.
+                news[name], home = None, state.site.ports[name].host
             place = self._place(name, home, state)
             if place is not None and place != state.placements.get(name):
                 news[name] = place
                 if place.host != home:
                     self._found[name] = self._turn
+                    self._settle(name, place.host)
         return news
+
+    def _settle(self, name: PortName, host: HostName | None) -> None:
+        """Remember on which host it was found."""
+        before = self._placed.pop(name, None)
+        if before is not None:
+            self._on_host[before].discard(name)
+        if host is not None:
+            self._placed[name] = host
+            self._on_host[host].add(name)
 
     def _learn(self, name: PortName, state: State) -> None:
         port, decided = state.site.ports.get(name), state.ports.get(name)
         now = (_mac(port, decided), port.vm) if port is not None else (None, None)
+        placement = state.placements.get(name) if port is not None else None
+        self._settle(name, placement.host if placement is not None else None)
         before = self._known.pop(name, (None, None))
         if port is not None:
             self._known[name] = now
@@ -79,7 +96,7 @@ class Sightings:
         now = {each: before.get(each, self._turn) for each in said}
         if now:
             self._seen[name] = now
-        touched: set[PortName] = set()
+        touched: set[PortName] = set() if host is not None else set(self._on_host.get(name, ()))
         for each in before.keys() ^ now.keys():
             if each.mac is not None:
                 touched |= self._with_mac.get(each.mac, set())
@@ -122,6 +139,14 @@ class Sightings:
         for host in self._by_vm.get(vm, ()) if vm is not None else ():
             if self._seen[host][Sighting(vm=vm, arriving=True)] > since:
                 yield host, True
+
+
+def _is_lost(name: PortName, state: State) -> bool:
+    placement, stated = state.placements.get(name), state.site.ports[name].host
+    if placement is None or placement.host in state.site.hosts or stated is None:
+        return False
+    host = state.site.hosts.get(stated)
+    return host is not None and traits.told_by_agents(host)
 
 
 def home_of(name: PortName, state: State) -> HostName | None:

@@ -282,3 +282,18 @@ def test_a_look_costs_what_changed():
     state = replace(state, hosts={"xen2": HostState(sighted=(seen,))})
 
     assert sightings.news(state, {ObjectKey("host", "xen2")}) == {"p7": Placement(host="xen2")}
+
+
+def test_a_host_that_leaves_the_site_holds_nobody():
+    world = World(site())
+    world.says("xen1")
+    world.says("xen2", RUNS)
+    assert world.staged == ("xen2", None)
+
+    world.store.write_site(site(hosts=(xen("xen1"), xen("xen3"))))
+    world.engine.round({ObjectKey("host", "xen2")})
+
+    assert world.place is None
+    assert world.staged == ("xen1", None)
+    world.says("xen3", RUNS)
+    assert world.staged == ("xen3", None)
