@@ -159,7 +159,7 @@ def assembled(settings: AgentSettings, store: Store, wake: Callable[[], None]) -
                     mtu_of=device_mtu,
                 ),
                 carding=_carding(settings, integration, hypervisor),
-                lookout=None if settings.appliance_trunk else hypervisor,
+                lookout=_lookout(settings, hypervisor),
             ),
             measuring=parts.enter_context(_measuring(settings, memory, hypervisor, switch)),
             time_to_measure=every(settings.interval_seconds, time.monotonic),
@@ -235,6 +235,11 @@ def _trunking(settings: AgentSettings, integration: Integration) -> Trunking | N
     if not settings.appliance_trunk:
         return None
     return Trunking(integration, _ground(settings), datapath=settings.ovn_bridge_datapath)
+
+
+def _lookout(settings: AgentSettings, hypervisor: HypervisorDriver) -> HypervisorDriver | None:
+    """Who sees VMs of others: not an appliance, and not a card, which knows addresses alone and moves no VM."""
+    return None if settings.appliance_trunk or settings.hypervisor == "smartnic" else hypervisor
 
 
 def _driver_domain(settings: AgentSettings, integration: Integration) -> DriverDomain | None:
