@@ -181,8 +181,8 @@ class Xen:
             subprocess.run(inside, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
         )
 
-    def pings(self, source, address, count=3):
-        argv = ["busybox", "ping", "-c", str(count), "-W", "2", address]
+    def pings(self, source, address, count=3, size=56):
+        argv = ["busybox", "ping", "-c", str(count), "-W", "2", "-s", str(size), address]
         inside = namespace.command(self.place.namespace(source), argv)
         return subprocess.run(inside, capture_output=True, check=False).returncode == 0
 

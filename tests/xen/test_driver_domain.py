@@ -37,6 +37,7 @@ def test_guests_get_what_was_decided_from_it_and_its_rules_hold(xen):
         address = xen.guests[name][1]
         xen.eventually(f"{name} is reached", lambda address=address: xen.connects("web1", address, 80))
         assert xen.pings("web1", address)
+        assert xen.pings("web1", address, size=1400), "pages that are not its own are not lost"
         assert not xen.connects("web1", address, FORBIDDEN)
     assert xen.view()["escapes"] == []
     xen.eventually("both are attached", lambda: xen.host()["attached"] == xen.host()["vnics"] == 2)

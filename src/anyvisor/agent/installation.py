@@ -184,6 +184,7 @@ def remarks(ground: Ground, wish: Wish) -> Iterator[str]:
             "Say in dom0 `driver_domain=1` for this domain, and of each guest's vif "
             "`backend=` with this domain's name and `script=vif-anyvisor`."
         )
+        yield "If its own card is a vif too, give this domain's kernel the parameter `xen_netfront.trusted=0`."
         if not ground.systemd:
             yield f"Let `{ground.xl} devd` be started at boot."
     elif ground.dom0 and not ground.xapi:

@@ -30,6 +30,7 @@ from anyvisor.drivers.smartnic.cards import Cards
 from anyvisor.drivers.smartnic.devlink import Devlink
 from anyvisor.drivers.smartnic.hypervisor import SmartNicHypervisor
 from anyvisor.drivers.xl.hypervisor import XlHypervisor
+from anyvisor.drivers.xl.uplink import lends_pages
 from anyvisor.errors import AnyvisorError
 from anyvisor.model.kinds import SwitchKind
 from anyvisor.model.names import Mac
@@ -243,7 +244,9 @@ def _lookout(settings: AgentSettings, hypervisor: HypervisorDriver) -> Hyperviso
 
 
 def _driver_domain(settings: AgentSettings, integration: Integration) -> DriverDomain | None:
-    return DriverDomain(integration, _ground(settings)) if settings.driver_domain else None
+    if not settings.driver_domain:
+        return None
+    return DriverDomain(integration, _ground(settings), fault_of=lends_pages)
 
 
 def _carding(

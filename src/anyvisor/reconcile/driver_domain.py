@@ -8,7 +8,7 @@ Source: Xen, docs/man/xl.cfg.5 (driver_domain), xl-network-configuration.5 (back
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.host import Host
@@ -20,9 +20,13 @@ from anyvisor.reconcile.trunking import Ground
 class DriverDomain:
     """Brings the Open vSwitch of that domain to what its host's attachments say. One thread."""
 
-    def __init__(self, integration: Integration, ground: Ground) -> None:
+    def __init__(
+        self, integration: Integration, ground: Ground, *, fault_of: Callable[[str], str | None]
+    ) -> None:
+        """`fault_of` says what keeps a card from carrying what vifs receive."""
         self._integration = integration
         self._ground = ground
+        self._fault_of = fault_of
 
     def carry_out(self, state: State, host: Host, attachments: Iterable[Attachment]) -> Integrated:
         """Configure and plug; returns what is plugged, and what is wrong.
@@ -32,6 +36,8 @@ class DriverDomain:
             UnreachableError: Open vSwitch or xenstored does not answer.
         """
         problems, mappings = self._integration.configure(state, self._ground.chassis(host))
+        if (fault := self._fault_of(self._ground.uplink)) is not None:
+            problems = (*problems, fault)
         plugged, unplugged = self._integration.plug(host, attachments, take_from_bridges=False)
         return Integrated(
             plugged=plugged, mappings=mappings, chassis_problems=problems, vnic_problems=unplugged

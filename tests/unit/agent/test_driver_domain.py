@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from anyvisor.drivers.xl.uplink import lends_pages
 from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import Hypervisor, Scheme, SwitchKind
 from anyvisor.model.vnic import Vnic
@@ -39,7 +40,7 @@ def xen(world):
     return world
 
 
-def agent(world, *, in_domain):
+def agent(world, *, in_domain, fault=None):
     (name,) = world.store.state.site.hosts
     outages = Outages(world.memory, lambda: world.now)
     integration = Integration(
@@ -47,7 +48,12 @@ def agent(world, *, in_domain):
     )
     ground = Ground(trunk="", uplink="eth0", bridge="br-ex", tunnel_ip="192.0.2.22", physical="fabric")
     ways = (
-        Ways(driver_domain=DriverDomain(integration, ground), lookout=world.hypervisor)
+        Ways(
+            driver_domain=DriverDomain(
+                integration, ground, fault_of=lambda card: fault and f"{card} {fault}"
+            ),
+            lookout=world.hypervisor,
+        )
         if in_domain
         else Ways(parting=Parting(world.bridges, world.hypervisor), lookout=world.hypervisor)
     )
@@ -98,3 +104,32 @@ def test_the_chassis_is_called_as_the_host_is(xen):
 
     assert ground.chassis(xen.store.state.site.hosts[name]).name == chassis_name(name, 1) == name
     assert ground.chassis(xen.store.state.site.hosts[name]).nics == (Nic(name="eth0"),)
+
+
+def test_a_card_that_cannot_carry_what_vifs_send_is_said(xen):
+    agent(xen, in_domain=True, fault="lends no pages").reconcile()
+
+    condition = xen.conditions()["ChassisReady"]
+    assert not condition.true
+    assert "eth0 lends no pages" in condition.message
+
+
+@pytest.mark.parametrize(
+    ("driver", "trusted", "fine"),
+    [("vif", "Y", False), ("vif", None, False), ("vif", "N", True), ("e1000e", "Y", True), (None, "Y", True)],
+)
+def test_only_a_vif_that_copies_can_be_the_way_out(tmp_path, driver, trusted, fine):
+    device = tmp_path / "class" / "net" / "eth0" / "device"
+    device.mkdir(parents=True)
+    if driver is not None:
+        (tmp_path / "drivers" / driver).mkdir(parents=True)
+        (device / "driver").symlink_to(tmp_path / "drivers" / driver)
+    if trusted is not None:
+        parameters = tmp_path / "module" / "xen_netfront" / "parameters"
+        parameters.mkdir(parents=True)
+        (parameters / "trusted").write_text(f"{trusted}\n")
+
+    said = lends_pages("eth0", tmp_path)
+
+    assert (said is None) == fine
+    assert said is None or "xen_netfront.trusted=0" in said
