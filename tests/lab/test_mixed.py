@@ -235,6 +235,7 @@ def test_only_hosts_whose_own_switch_stayed_have_escapes(mixed):
         "esx2": "appliance",
         "esx3": "appliance",
         "esx4": "vendor",
+        "esx5": "nic",
     }
 
 
