@@ -102,20 +102,21 @@ def flow(place: Place, source: str, target: str, *, version: int = 4, port: int 
 
 @contextmanager
 def measuring(place: Place, *flows: Flow) -> Iterator[Measurement]:
-    """Stream while the context lasts; begins once every sender has its address.
+    """Stream while the context lasts; begins once both ends of every stream have their addresses.
 
     Raises:
         TerminalError: one has none in time.
     """
-    _await_leases(place, {flow.source for flow in flows})
+    # A target that still asks for its address would be counted as an outage.
+    _await_leases(place, {end for flow in flows for end in (flow.source, flow.target)})
     with streaming(place, flows) as measurement:
         yield measurement
 
 
-def _await_leases(place: Place, senders: Collection[str]) -> None:
-    asking = {sender for sender in senders if (place.part(sender) / "take-lease").exists()}
+def _await_leases(place: Place, ends: Collection[str]) -> None:
+    asking = {end for end in ends if (place.part(end) / "take-lease").exists()}
     give_up = time.monotonic() + LEASE_SECONDS
-    while lacking := sorted(sender for sender in asking if not vm.lease(place, sender)):
+    while lacking := sorted(end for end in asking if not vm.lease(place, end)):
         if time.monotonic() > give_up:
             raise TerminalError(f"no address was given to {', '.join(lacking)}")
         time.sleep(0.05)
