@@ -30,8 +30,12 @@ setup-test: ## what setup does, and what the whole test suite needs (libvirt, QE
 	@tools/setup.sh test
 
 .PHONY: demo
-demo: setup ## build the mixed lab, apply, check with real packets, show the view (KEEP=1 leaves it up)
-	@tools/as-root.sh --lab $(CURDIR)/$(BIN)/python -m anyvisor.lab.demo $(if $(filter-out 0,$(KEEP)),--keep)
+demo: setup ## build the mixed lab, apply, check with real packets, show the view (KEEP=1 leaves it up; XEN=1: a real Xen joins)
+	@if [[ "$(filter-out 0,$(XEN))" ]]; then
+	  tools/setup.sh xen
+	  tools/as-root.sh --real tools/xen.sh
+	fi
+	tools/as-root.sh $(if $(filter-out 0,$(XEN)),--real,--lab) $(CURDIR)/$(BIN)/python -m anyvisor.lab.demo $(if $(filter-out 0,$(XEN)),--xen .cache/xen) $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: test check format unit ovn vcenter lab-test
 test: setup-test ## all that follows down to lab-test, one after the other

@@ -15,11 +15,12 @@ import click
 from anyvisor.cli.conformance import conformance
 from anyvisor.errors import Fault, InputError, TerminalError
 from anyvisor.lab import bench as lab_bench
-from anyvisor.lab import demo, namespace, outage, programs, rootless, session, topology_file
 from anyvisor.lab import down as lab_down
+from anyvisor.lab import namespace, outage, programs, rootless, session, topology_file
 from anyvisor.lab import report as lab_report
 from anyvisor.lab import status as lab_status
 from anyvisor.lab import up as lab_up
+from anyvisor.lab.demo.command import main as demo
 from anyvisor.lab.esxi import centre
 from anyvisor.lab.place import DEFAULT_NAME, Place
 from anyvisor.lab.progress import on_standard_error
@@ -205,5 +206,5 @@ def status(name: str, *, as_json: bool) -> None:
         click.echo(f"other labs: {', '.join(others)}")
 
 
-lab.add_command(demo.main, "demo")
+lab.add_command(demo, "demo")
 lab.add_command(conformance)

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from anyvisor import wiring
 from anyvisor.errors import TerminalError
 from anyvisor.lab import checks, host, manifest, prober_client, process, topology_file, verify, vm
+from anyvisor.lab.checks import Check
 from anyvisor.lab.esxi import centre
 from anyvisor.lab.expectation import Picture, picture_of
 from anyvisor.lab.manifest import Recorder
@@ -17,7 +19,7 @@ from anyvisor.lab.outage import Flow, Measurement, streaming
 from anyvisor.lab.place import Place
 from anyvisor.lab.progress import Say
 from anyvisor.lab.topology import Topology
-from anyvisor.lab.verify import Report
+from anyvisor.lab.verify import Pace, Report
 from anyvisor.model.names import PortName
 from anyvisor.model.state import State
 from anyvisor.settings import Settings
@@ -71,8 +73,10 @@ def picture_in_force(place: Place) -> Picture:
     return picture
 
 
-def check(place: Place, say: Say) -> Report:
-    """Check every pair of VMs against what is in force, with real packets.
+def check(
+    place: Place, say: Say, *, only: Callable[[Check], bool] | None = None, pace: Pace | None = None
+) -> Report:
+    """Check every pair of VMs against what is in force, with real packets; with `only` what that admits.
 
     Raises:
         TerminalError: nothing has been applied yet, or the ESXi hosts of the lab do not follow their vCenter.
@@ -82,9 +86,13 @@ def check(place: Place, say: Say) -> Report:
         # A real vCenter has done what it says; the lab's is followed by an emulator, which may be behind.
         centre.await_settled(place, seconds=SETTLE_SECONDS)
     planned = checks.plan(topology, picture_in_force(place))
+    if only is not None:
+        planned = replace(planned, checks=tuple(filter(only, planned.checks)))
     prober_client.ensure(place, topology, Recorder(place.manifest))
-    say(f"{len(planned.checks)} checks between {len(topology.vms)} VMs and the outside")
-    return verify.verify(place, planned, say)
+    ends = {end for one in planned.checks for end in (one.source, one.target)}
+    vms = sum(machine.name in ends for machine in topology.vms)
+    say(f"{len(planned.checks)} checks between {vms} VMs and the outside")
+    return verify.verify(place, planned, say, pace)
 
 
 def flow(place: Place, source: str, target: str, *, version: int = 4, port: int | None = None) -> Flow:

@@ -16,7 +16,11 @@ from anyvisor.model.kinds import Scheme, SwitchKind
 
 
 def write(place: Place, topology: Topology) -> None:
-    """Write ``site.yaml`` and one ``site-VARIANT.yaml`` per variant into the lab's folder."""
+    """Write ``site.yaml`` and one ``site-VARIANT.yaml`` per variant into the lab's folder.
+
+    Emulated hosts and their VMs are left out: they are not switched on yet.
+    """
+    topology = topology.without_emulated
     place.site().write_text(text(place, topology), encoding="utf-8")
     for variant, pinned in topology.variants.items():
         place.site(variant).write_text(text(place, topology, pinned), encoding="utf-8")
@@ -24,7 +28,11 @@ def write(place: Place, topology: Topology) -> None:
 
 def text(place: Place, topology: Topology, pinned: Mapping[str, Scheme] | None = None) -> str:
     """The file, one line per object."""
-    sections = document(place, topology, pinned or {})
+    return in_words(place, topology, document(place, topology, pinned or {}))
+
+
+def in_words(place: Place, topology: Topology, sections: Mapping[str, Any]) -> str:
+    """A site as a file, one line per object."""
     parts = [f"# The lab {place.name} ({topology.name}), made by `anyvisor lab up`.\n"]
     for key, value in sections.items():
         parts.append(_section(key, value))

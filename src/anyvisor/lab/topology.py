@@ -8,7 +8,7 @@ policy); they go into the site file as they stand and are checked by the codec t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from anyvisor.model.kinds import Hypervisor, Scheme, SwitchKind
@@ -218,6 +218,16 @@ class Topology:
     def esxi_hosts(self) -> tuple[LabHost, ...]:
         """The hosts that vCenter has; without any there is no vCenter."""
         return tuple(host for host in self.hosts if host.is_esxi)
+
+    @property
+    def without_emulated(self) -> Topology:
+        """The same without the hosts that are machines of their own under an emulator, and without their VMs."""
+        gone = {host.name for host in self.hosts if host.is_emulated}
+        return replace(
+            self,
+            hosts=tuple(host for host in self.hosts if host.name not in gone),
+            vms=tuple(vm for vm in self.vms if vm.host not in gone),
+        )
 
     @property
     def parts(self) -> tuple[str, ...]:

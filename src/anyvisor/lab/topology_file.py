@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Topology files: YAML to `Topology`, with every mistake at once and its place."""
+"""Topology files: YAML to `Topology`, with every mistake at once and its place.
+
+A file with ``extends: NAME`` is another topology and what it adds itself: hosts, VMs, hosts outside.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,8 @@ NATIVE = {True: (SwitchKind.VSS, SwitchKind.VDS), False: (SwitchKind.OPENVSWITCH
 """The switches that ESXi hosts come with, and others."""
 NAME = re.compile(r"[a-z][a-z0-9-]{0,10}")
 """Short enough that ``tap-NAME`` is an interface name (15 characters at most)."""
+ADDABLE = ("hosts", "outside", "vms")
+"""What a topology can add to the one that it extends."""
 MAC = re.compile(r"52(:[0-9a-f]{2}){5}")
 """The guests' MAC addresses begin with 52, so that the host's end can begin with fe, as libvirt does it."""
 
@@ -44,18 +49,28 @@ def load(name: str = DEFAULT) -> Topology:
     Raises:
         InputError: there is no such topology, or the file has mistakes.
     """
-    if "/" not in name and not name.endswith((".yaml", ".yml")):
+    text, source = _read(name)
+    return parse(text, source=source)
+
+
+def _read(name: str) -> tuple[str, str]:
+    """The text of a topology and what its faults call it."""
+    if not _is_path(name):
         if name not in packaged():
             known = ", ".join(packaged())
             raise InputError(
                 [Fault("topology", f"{name!r} is not known; there are: {known}, or give a file's path")]
             )
         item = resources.files("anyvisor.lab") / "topologies" / f"{name}.yaml"
-        return parse(item.read_text(encoding="utf-8"), source=f"{name}.yaml")
+        return item.read_text(encoding="utf-8"), f"{name}.yaml"
     try:
-        return parse(Path(name).read_text(encoding="utf-8"), source=name)
+        return Path(name).read_text(encoding="utf-8"), name
     except OSError as error:
         raise InputError([Fault(name, error.strerror or str(error))]) from error
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.endswith((".yaml", ".yml"))
 
 
 def dump(topology: Topology) -> str:
@@ -70,12 +85,7 @@ def parse(text: str, *, source: str) -> Topology:
     Raises:
         InputError: with every mistake that was found.
     """
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError([Fault(source, " ".join(str(error).split()))]) from error
-    if not isinstance(document, dict):
-        raise InputError([Fault(source, "a mapping is expected at the top")])
+    document = _extended(_mapping(text, source), source, seen=(source,))
     document.setdefault("name", Path(source).stem)
     try:
         topology = _converter().structure(document, Topology)
@@ -85,6 +95,50 @@ def parse(text: str, *, source: str) -> Topology:
     if faults:
         raise InputError(faults)
     return topology
+
+
+def _mapping(text: str, source: str) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError([Fault(source, " ".join(str(error).split()))]) from error
+    if not isinstance(document, dict):
+        raise InputError([Fault(source, "a mapping is expected at the top")])
+    return document
+
+
+def _extended(document: dict[str, Any], source: str, *, seen: tuple[str, ...]) -> dict[str, Any]:
+    """What the document says, and the topology that it extends. Its own hosts and VMs come first, so that a mistake's
+    place is that in its file."""
+    if "extends" not in document:
+        return document
+    own = dict(document)
+    base = own.pop("extends")
+    if not isinstance(base, str):
+        raise InputError([Fault(f"{source}: extends", "the name of a topology, or a file's path")])
+    faults = [
+        Fault(f"{source}: {key}", f"comes from {base}; only {', '.join(ADDABLE)} can be added")
+        for key in own
+        if key not in {"name", *ADDABLE}
+    ]
+    if faults:
+        raise InputError(faults)
+    # A path is seen from the file that names it.
+    text, origin = _read(str(Path(source).parent / base) if _is_path(base) else base)
+    if origin in seen:
+        raise InputError([Fault(f"{source}: extends", f"{base} extends this one in turn")])
+    found = _extended(_mapping(text, origin), origin, seen=(*seen, origin))
+    places = {
+        f"{place}: {key}": one.get(key, [])
+        for place, one in ((source, own), (origin, found))
+        for key in ADDABLE
+    }
+    if faults := [
+        Fault(place, "a list is expected here") for place, it in places.items() if not isinstance(it, list)
+    ]:
+        raise InputError(faults)
+    added = {key: [*own.get(key, []), *found.get(key, [])] for key in ADDABLE}
+    return {**found, **added, "name": own.get("name", Path(source).stem)}
 
 
 def _converter() -> cattrs.Converter:

@@ -131,6 +131,9 @@ def _build(work: Work, options: Options) -> None:
     for one in topology.hosts:
         card = f", DPU {one.dpu.serial}" if one.dpu is not None else ""
         alone = one.is_esxi and one.dpu is None
+        if one.is_emulated:
+            say(f"{one.name}: a machine under an emulator, switched on later")
+            continue
         say(f"{one.name}: {one.switch.value}{card}" + ("" if alone else f" on {one.ip}"))
     if topology.esxi_hosts:
         centre.start(place, topology, work.recorder, options.door)

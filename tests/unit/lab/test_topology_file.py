@@ -172,3 +172,40 @@ def test_what_is_not_drawn_of_dpus_is_said():
 
     xen = "hosts: [{name: x, hypervisor: xen, ip: 192.0.2.1, switch: linux-bridge, nics: [{name: eth0}]}]"
     assert "called xen1" in faults_of(xen)["t.yaml: hosts[0].name"]
+
+
+def test_a_topology_can_add_hosts_and_vms_to_another():
+    base, more = topology_file.load("mixed"), topology_file.load("mixed-xen")
+
+    assert more.name == "mixed-xen"
+    assert [host.name for host in more.hosts if host not in base.hosts] == ["xen2"]
+    assert [vm.name for vm in more.vms if vm not in base.vms] == ["web15", "web16"]
+    assert more.site == base.site
+    assert more.without_emulated.hosts == base.hosts
+    assert more.without_emulated.vms == base.vms
+
+
+def test_a_mistake_in_what_is_added_has_its_place_in_the_file_that_adds_it():
+    vm = '{name: more1, host: nowhere, network: web, mac: "52:54:00:00:09:01"}'
+
+    assert faults_of(f"extends: kvm\nvms: [{vm}]") == {"t.yaml: vms[0].host": "there is no host 'nowhere'"}
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("extends: kvm\nsite: {}\nports: {}", "t.yaml: site", "comes from kvm"),
+        ("extends: 7", "t.yaml: extends", "the name of a topology"),
+        ("extends: nothing", "topology", "is not known"),
+        ("extends: kvm\nvms: {}", "t.yaml: vms", "a list is expected"),
+        ("extends: t.yaml", "t.yaml: extends", "extends this one in turn"),
+    ],
+)
+def test_an_extension_that_is_none_is_refused(text, place, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.yaml").write_text(text)
+
+    with pytest.raises(InputError) as caught:
+        topology_file.load("t.yaml")
+
+    assert any(fault.place == place and words in fault.message for fault in caught.value.faults)

@@ -5,12 +5,13 @@ import pytest
 
 from anyvisor.errors import TerminalError
 from anyvisor.lab import topology_file, up
-from anyvisor.lab.conformance.xen import HOST, STAGES, TOPOLOGY
+from anyvisor.lab.conformance.xen import HOST, TOPOLOGY
 from anyvisor.lab.fabric import cables
 from anyvisor.lab.place import Place
 from anyvisor.lab.progress import silent
 from anyvisor.lab.topology import LabVm
 from anyvisor.lab.xen import relay
+from anyvisor.lab.xen.stage import STAGES
 from anyvisor.model.kinds import Scheme
 
 VM = LabVm(name="xen1-a", host="xen1", network="web", mac="52:54:00:00:31:01")
