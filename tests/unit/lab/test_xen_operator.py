@@ -77,7 +77,7 @@ def test_the_demo_tries_the_hosts_own_vms_with_one_of_each_kind(operator, fleet)
     addresses = {port.name: port.ips for port in site.ports.values()}
     planned = checks.plan(fleet, Picture(site=site, schemes=schemes, addresses=addresses))
 
-    tried = [check for check in planned.checks if demo._is_tried(check)]
+    tried = [check for check in planned.checks if demo.is_tried(check)]
 
     sending = {(check.source, check.target) for check in tried if check.proto not in HEARD | {"spoof"}}
     assert {target for source, target in sending if source == demo.FIRST} == demo.PEERS | {

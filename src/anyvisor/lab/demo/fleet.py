@@ -115,15 +115,8 @@ def _escapes_are_named(story: Story) -> None:
 
 def _convert(story: Story) -> None:
     source, target = NEIGHBOURS
-    flows = [
-        session.flow(story.place, source, target),
-        session.flow(story.place, source, "web1"),
-        session.flow(story.place, "db1", "db3"),
-    ]
-    with session.measuring(story.place, *flows) as measured:
+    with story.measuring((source, target), (source, "web1"), ("db1", "db3")) as measured:
         story.anyvisor("apply", "-f", str(story.place.site()))
-    for found in measured.outages:
-        click.echo(f"  {found}")
     worst = max(found.longest_gap_ms for found in measured.outages)
     story.hold(
         f"while {HOST} was converted no VM was cut off for longer than {worst / 1000:.2f} s",
@@ -133,16 +126,13 @@ def _convert(story: Story) -> None:
 
 
 def _move(story: Story) -> None:
-    flows = [session.flow(story.place, "web1", MOVER), session.flow(story.place, "web8", MOVER)]
     click.echo(f"$ in vCenter: migrate {MOVER} to {TARGET}")
-    with session.measuring(story.place, *flows) as measured:
+    with story.measuring(("web1", MOVER), ("web8", MOVER)) as measured:
         centre.control(story.place).vm(MOVER, move_to=TARGET)
         give_up = time.monotonic() + MOVE_SECONDS
         while (there := _attached_on(story)) != TARGET and time.monotonic() < give_up:
             time.sleep(0.1)
         time.sleep(0.5)
-    for found in measured.outages:
-        click.echo(f"  {found}")
     worst = max(found.longest_gap_ms for found in measured.outages)
     story.hold(f"{MOVER} is wired on {TARGET}", true=there == TARGET)
     story.hold(

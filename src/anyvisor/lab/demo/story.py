@@ -15,6 +15,7 @@ import click
 
 from anyvisor.lab import report, session
 from anyvisor.lab.checks import Check
+from anyvisor.lab.outage import Measurement
 from anyvisor.lab.place import Place
 from anyvisor.lab.product import Product
 from anyvisor.lab.progress import on_standard_error
@@ -80,6 +81,19 @@ class Story:
             click.echo(line)
         good = len(found.results) - len(found.failures)
         self.hold(f"{good} of {len(found.results)} packets did what the plan said", true=not found.failures)
+
+    @contextmanager
+    def measuring(self, *flows: tuple[str, str]) -> Iterator[Measurement]:
+        """Let VMs talk (source, target) while the context lasts, then show what each lost.
+
+        Raises:
+            TerminalError: one of them has no address.
+        """
+        streams = [session.flow(self.place, *pair) for pair in flows]
+        with session.measuring(self.place, *streams) as measured:
+            yield measured
+        for found in measured.outages:
+            click.echo(f"  {found}")
 
     def escapes_as_planned(self, site: Path) -> set[frozenset[str]]:
         """Hold that the pairs which talk around the controller are those that the plan of this site names, and return

@@ -138,8 +138,8 @@ class XenOperator:
         name = self._host.name
         entry = next(host for host in document["hosts"] if host["name"] == name)
         entry["scheme"] = stage.scheme.value
-        if stage.facts:
-            entry["facts"] = {**entry.get("facts", {}), **stage.facts}
+        if stage.driver_domain:
+            entry["facts"] = {**entry.get("facts", {}), "driver_domain": True}
         if stage.serves:
             entry["tunnel_ip"] = self._appliance_ip
         known = {one.name for one in guests}

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from anyvisor.lab.xen import domains
 from anyvisor.model.kinds import Scheme
@@ -16,7 +15,6 @@ class Stage:
     before run on."""
 
     scheme: Scheme
-    facts: Mapping[str, bool] = field(default_factory=dict)
     serves: str = ""
     goes_on: bool = False
 
@@ -33,7 +31,7 @@ class Stage:
 
 STAGES = (
     Stage(scheme=Scheme.APPLIANCE, serves=domains.APPLIANCE),
-    Stage(scheme=Scheme.APPLIANCE, facts={"driver_domain": True}, serves=domains.DRIVER_DOMAIN),
+    Stage(scheme=Scheme.APPLIANCE, serves=domains.DRIVER_DOMAIN),
     Stage(scheme=Scheme.SEPARATION),
     Stage(scheme=Scheme.SUBSTITUTION, goes_on=True),
 )
