@@ -94,7 +94,7 @@ class LinuxBridges:
 
         Raises:
             ForeignObjectError: a card or a name that is needed is somebody else's.
-            RetryableError: a card, or an operator's bridge, is not there.
+            RetryableError: a card, or an operator's bridge, is not there, or went away meanwhile.
         """
         by_name = {bridge.name: bridge for bridge in wanted}
         # First what goes: it may hold a card that something else needs.
@@ -129,7 +129,10 @@ class LinuxBridges:
         elif present.alias != alias:
             links.change_link(bridge.name, ifalias=alias)
         port = bridge.uplink if bridge.vlan is None else self._vlan_device(bridge, read_links(), owner)
-        if read_links()[port].master != bridge.name:
+        link = read_links().get(port)
+        if link is None:  # the vif of an appliance that is being destroyed
+            raise RetryableError(f"{port} went away")
+        if link.master != bridge.name:
             links.set_master(port, bridge.name)
         for vlan in bridge.trunk:
             links.set_access_vlan(port, vlan, tagged=True)
