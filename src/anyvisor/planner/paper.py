@@ -44,7 +44,10 @@ def plan(
 
     `now_seconds` (since the epoch) tells tags that rest from those that have rested; without it all of them rest.
     `inner` are the versions of the distributed inner switches that exist; None where no manager was asked.
+
+    A VM that is known to run elsewhere than the intent says is planned where it runs.
     """
+    intent, site = site, site_in_place(replace(state, site=site))
     anew = _chooser(site, state)
     chosen = {name: anew(host) for name, host in site.hosts.items()}
     schemes = {host: choice.scheme for host, choice in chosen.items()}
@@ -75,10 +78,8 @@ def plan(
         escapes=escapes(site, schemes, at_most=PAIRS_LISTED, fallen=fallen, shared=shared),
         escape_groups=escape_groups(site, schemes, fallen, shared),
         unenforced=unenforced(site, schemes, fallen, shared),
-        changes=changes_of_intent(state.site, site),
-        capacities=capacities(
-            site_in_place(replace(state, site=site)), state, schemes, now_seconds=now_seconds
-        ),
+        changes=changes_of_intent(state.site, intent),
+        capacities=capacities(site, state, schemes, now_seconds=now_seconds),
     )
 
 
@@ -121,8 +122,7 @@ def _trunks(
     ]
     if not served:
         return {}
-    ports = site_in_place(replace(state, site=site)).ports.values()
-    used = in_use(site, site.hosts, {port.host for port in ports if port.host is not None})
+    used = in_use(site, site.hosts, {port.host for port in site.ports.values() if port.host is not None})
     taking_part = [host for host in served if host.name in used]
     return {**trunks.told(served, state.owner, inner), **trunks.told(taking_part, state.owner, inner)}
 

@@ -17,7 +17,7 @@ from anyvisor.model.policy import AppliancePolicy, Floor, Policy, Preference
 from anyvisor.model.port import Port
 from anyvisor.model.security import Rule, SecurityGroup
 from anyvisor.model.site import Controller, Site
-from anyvisor.model.state import HostState, PortState, State
+from anyvisor.model.state import HostState, Placement, PortState, State
 from anyvisor.planner.escape import NO_INGRESS, OWN_ADDRESSES
 from anyvisor.planner.explain import explain_host, explain_port
 from anyvisor.planner.paper import choices, plan, to_json
@@ -85,6 +85,22 @@ def test_a_plan_that_was_carried_out_is_empty():
 
     assert made.change_count == 0
     assert made.escapes, "what escapes is named as long as it does"
+
+
+def test_a_vm_that_has_moved_is_planned_where_it_runs():
+    state = carried_out(SITE)
+    moved = replace(state.attachments["vm2"], host="kvm1", kind=AttachmentKind.VIF, vlan=None)
+    state = replace(
+        state,
+        attachments={**state.attachments, "vm2": moved},
+        placements={"vm2": Placement(host="kvm1")},
+    )
+
+    made = plan(SITE, state)
+
+    assert made.change_count == 0, "the intent's host is where the VM was once, not where it is to go"
+    assert made.escapes == (), "vm3 is alone behind kvm3's bridge now"
+    assert {rule.port for rule in made.unenforced} == {"vm3"}
 
 
 def test_a_new_port_on_a_host_in_force_is_one_step_and_one_change_of_intent():
