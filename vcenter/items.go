@@ -4,6 +4,7 @@ package main
 
 import (
 	"strings"
+	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -221,6 +222,7 @@ type vmItem struct {
 	MovingTo string    `json:"moving_to"`
 	Power    string    `json:"power"`
 	Running  bool      `json:"running"` // on, and on a host that is alive
+	Boot     string    `json:"boot"`    // when it was switched on, to the nanosecond; empty: it is off
 	Template bool      `json:"template"`
 	Tools    string    `json:"tools"`
 	NICs     []nicItem `json:"nics"`
@@ -262,6 +264,9 @@ func (w *world) vmItem(r ref) interface{} {
 	}
 	item := &vmItem{Key: r.Value, Name: vm.Name, UUID: vm.Config.InstanceUuid, Host: vm.Runtime.Host.Value, Power: string(vm.Runtime.PowerState),
 		Running: w.running(vm), Template: vm.Config.Template, Tools: vm.Guest.ToolsRunningStatus, NICs: []nicItem{}, GuestInfo: guestInfo(vm.Config.ExtraConfig)}
+	if on := vm.Runtime.BootTime; on != nil {
+		item.Boot = on.Format(time.RFC3339Nano)
+	}
 	if m := w.moves.running[r]; m != nil {
 		item.MovingTo = m.to.Self.Value
 	}

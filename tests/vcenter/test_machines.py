@@ -183,6 +183,21 @@ def test_the_guest_says_what_the_lab_makes_it_say(vc):
     assert web.runtime.powerState == "poweredOff"
 
 
+def test_the_data_plane_is_told_of_each_start_also_when_off_was_too_short_to_be_seen(vc):
+    def start():
+        return next(vm.boot for vm in vc.control.state().vms if vm.name == "web")
+
+    first = start()
+    vc.control.vm("web", power="dies")
+    off = start()
+    vc.control.vm("web", power="on")
+    second = start()
+    vc.control.vm("web", power="reset")
+
+    assert off == ""
+    assert len({first, second, start()} - {""}) == 3
+
+
 def test_tasks_can_be_made_to_take_their_time(vc):
     web = vc.vm("web")
     vc.control.set(task_seconds=0.5)

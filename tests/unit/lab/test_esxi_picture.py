@@ -62,7 +62,7 @@ def vm(name, where, *nics, **change):
     return {
         "key": f"vm-{name}", "name": name, "uuid": name, "host": f"host-{where}", "moving_to": "",
         "power": "poweredOn", "running": True, "template": False, "tools": "", "nics": list(nics),
-        "guestinfo": {}, "boots": 1, **change,
+        "guestinfo": {}, "boot": "2026-01-01T00:00:00Z", **change,
     }  # fmt: skip
 
 

@@ -99,7 +99,8 @@ class Population:
             cards.setdefault(cable.part, []).append(cable.card)
         for key, one in self._appliances.items():
             part, vm = one.machine.part, self._vms[key]
-            boot = f"{self._instance} {boots(vm)}"
+            # Off and on again may lie between two looks; the time of its start tells.
+            boot = f"{self._instance} {vm.boot}"
             if vm.running and not self._is_busy(part) and must_boot(self._machines.booted(part), boot):
                 self._booting[part] = self._pool.submit(self._machines.boot, one, cards.get(part, []), boot)
 
@@ -121,11 +122,6 @@ class Population:
             log.error("%s did not boot: %s", part, error)
         except Exception:
             log.exception("%s did not boot", part)
-
-
-def boots(vm: Vm) -> int:
-    """How often it was switched on, as far as vCenter tells."""
-    return int(getattr(vm, "boots", 0))
 
 
 def must_boot(booted: str | None, boot: str) -> bool:

@@ -193,6 +193,7 @@ class Vm:
     moving_to: str  # empty: it stays
     power: str
     running: bool
+    boot: str  # when it was switched on; empty: it is off
     template: bool
     tools: str
     nics: tuple[Nic, ...]
