@@ -30,7 +30,7 @@ setup-test: ## what setup does, and what the whole test suite needs (libvirt, QE
 	@tools/setup.sh test
 
 .PHONY: demo
-demo: setup ## build the mixed lab, apply, check with real packets, show the view (KEEP=1 leaves it up; XEN=1: a real Xen joins)
+demo: setup ## build the mixed lab, apply, check with real packets, show the view (KEEP=1 leaves it up; XEN=1: a real Xen joins, a quarter of an hour)
 	@if [[ "$(filter-out 0,$(XEN))" ]]; then
 	  tools/setup.sh xen
 	  tools/as-root.sh --real tools/xen.sh
@@ -94,7 +94,7 @@ conformance: setup ## the same policy cases on every hypervisor and scheme of a 
 	@tools/as-root.sh --lab $(CURDIR)/$(BIN)/python -m anyvisor lab conformance --write docs/conformance.md
 
 .PHONY: test-xen nightly
-test-xen: setup-test ## a real Xen host under emulation beside a KVM host (root or sudo; half an hour)
+test-xen: setup-test ## a real Xen host under emulation beside a KVM host (root or sudo; twenty minutes)
 	@tools/setup.sh xen
 	tools/as-root.sh --real tools/xen.sh
 	tools/as-root.sh --real $(CURDIR)/$(BIN)/python -m pytest -v -m xen tests/xen
