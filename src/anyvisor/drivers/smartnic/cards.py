@@ -9,7 +9,7 @@ from pathlib import Path
 
 from anyvisor.drivers.smartnic import sysfs
 from anyvisor.drivers.smartnic.devlink import Devlink
-from anyvisor.errors import TerminalError
+from anyvisor.errors import RetryableError, TerminalError
 from anyvisor.model.card import Eswitch, FunctionKind, Representor, SwitchingCard
 from anyvisor.model.names import Mac
 
@@ -32,6 +32,7 @@ class Cards:
         self._root = root
         self._macs = macs
         self._about: dict[str, tuple[str, str | None]] = {}
+        self._has_devlink = False
 
     def read(self) -> tuple[SwitchingCard, ...]:
         """Every card whose switch has a mode or whose functions have representors.
@@ -49,8 +50,12 @@ class Cards:
         try:
             ports = self._devlink.ports()
             devices = sorted({*self._devlink.devices(), *ports})
-        except TerminalError:
+        except TerminalError as error:
+            if self._has_devlink:
+                # sysfs knows no addresses: to read it instead would take every function from its VM.
+                raise RetryableError(str(error), hint=error.hint) from error
             return ()  # a kernel or a machine without devlink
+        self._has_devlink = True
         self._about = {device: about for device, about in self._about.items() if device in devices}
         cards = (self._card(device, *ports.get(device, ((), ()))) for device in devices)
         return tuple(card for card in cards if card.representors or card.eswitch is not Eswitch.UNKNOWN)

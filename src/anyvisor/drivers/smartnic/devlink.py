@@ -14,8 +14,14 @@ from anyvisor.model.names import Mac
 
 _TIMEOUT_SECONDS = 10.0
 _PHYSICAL = "physical"
+_NO_DEVLINK = "Failed to connect to devlink"
+"""What the program says in a kernel that was built without it."""
 _NOBODY = "00:00:00:00:00:00"
 """What a function has as its address before anybody gave it one."""
+
+
+class _RefusedError(TerminalError):
+    """The program is there, and ended with a failure."""
 
 
 class Devlink:
@@ -28,10 +34,10 @@ class Devlink:
         """The bus addresses of the cards that have a devlink instance.
 
         Raises:
-            TerminalError: there is no such program, or it refuses.
-            RetryableError: it does not end.
+            TerminalError: there is no such program, or this kernel has no devlink.
+            RetryableError: it fails, or does not end.
         """
-        return tuple(sorted(self._ask("dev", "show").get("dev", {})))
+        return tuple(sorted(self._all("dev", "show").get("dev", {})))
 
     def eswitch(self, device: str) -> Eswitch:
         """The mode of its switch. One whose driver has no switch to set is `UNKNOWN`."""
@@ -58,10 +64,19 @@ class Devlink:
         """Per card the devices of its physical ports, and its representors.
 
         Raises:
-            TerminalError: there is no such program, or it refuses.
-            RetryableError: it does not end.
+            TerminalError: there is no such program, or this kernel has no devlink.
+            RetryableError: it fails, or does not end.
         """
-        return parse_ports(self._ask("port", "show"))
+        return parse_ports(self._all("port", "show"))
+
+    def _all(self, *arguments: str) -> Mapping[str, Any]:
+        """Of a question that names no card the kernel can refuse nothing: a failure says nothing of the cards."""
+        try:
+            return self._ask(*arguments)
+        except _RefusedError as error:
+            if _NO_DEVLINK in str(error):
+                raise
+            raise RetryableError(str(error)) from error
 
     def _ask(self, *arguments: str) -> Mapping[str, Any]:
         argv = [*self._command, "-j", *arguments]
@@ -73,7 +88,7 @@ class Devlink:
             raise TerminalError(f"{argv[0]}: {error.strerror}", hint="install iproute2") from error
         if done.returncode:
             said = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
-            raise TerminalError(f"{' '.join(argv)}: {said}")
+            raise _RefusedError(f"{' '.join(argv)}: {said}")
         try:
             shown = json.loads(done.stdout or "{}")
         except ValueError as error:

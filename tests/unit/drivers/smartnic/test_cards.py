@@ -146,6 +146,22 @@ def test_without_devlink_sysfs_tells(tree):
     assert [(each.device, each.controller) for each in card.functions] == [("rep1", 0), ("rep0", 1)]
 
 
+def test_a_card_of_which_devlink_told_is_never_read_from_sysfs_which_knows_no_addresses(tree):
+    tree("pf0vf0", "aa01", "c1pf0vf0")
+    given = (vf(0, controller=1, mac=Mac("52:54:00:00:00:01")),)
+    kernel = Kernel({CARD: (("p0",), given)})
+    cards = Cards(kernel, root=tree.root)
+    cards.read()
+
+    kernel.failure = TerminalError("devlink: No such file or directory")
+    with pytest.raises(RetryableError, match="No such file"):
+        cards.read()
+
+    kernel.failure = None
+    (card,) = cards.read()
+    assert card.functions[0].mac == "52:54:00:00:00:01"
+
+
 def test_a_card_in_legacy_mode_is_not_counted_twice_because_its_port_has_a_switch(tree):
     """As the kernel's simulated card does it."""
     tree("eni7np1", "bb02", "p1", driver="netdevsim")
