@@ -13,7 +13,7 @@ from typing import Protocol
 
 from anyvisor.contracts.entity import EntityDriver
 from anyvisor.contracts.estate import EstateDriver
-from anyvisor.errors import AnyvisorError
+from anyvisor.errors import AnyvisorError, TerminalError
 from anyvisor.model.names import ObjectKey
 from anyvisor.model.site import Manager
 from anyvisor.ovsdb.lazy import LazyReadings
@@ -45,16 +45,29 @@ def connected_estate(manager: Manager, owner: str, *, answer_seconds: float | No
         UnreachableError: it does not answer.
     """
     if manager.driver == "xapi":
-        from anyvisor.drivers.xapi import estate as xapi
-
+        try:
+            from anyvisor.drivers.xapi import estate as xapi
+        except ModuleNotFoundError as error:
+            raise _not_installed(manager, error, "xen") from error
         pool = xapi.Patience() if answer_seconds is None else xapi.Patience(answer_seconds=answer_seconds)
         return xapi.XapiEstate.connect(manager, owner, patience=pool)
-    from anyvisor.drivers.vsphere import estate as vsphere
-
+    try:
+        from anyvisor.drivers.vsphere import estate as vsphere
+    except ModuleNotFoundError as error:
+        raise _not_installed(manager, error, "vsphere") from error
     patience = (
         vsphere.Patience() if answer_seconds is None else vsphere.Patience(answer_seconds=answer_seconds)
     )
     return vsphere.VsphereEstate.connect(manager, owner, patience=patience)
+
+
+def _not_installed(manager: Manager, error: ModuleNotFoundError, extra: str) -> AnyvisorError:
+    """Vendors' clients are extras: who has no such hosts installs none."""
+    missing = str(error.name)
+    return TerminalError(
+        f"{manager.name}: its driver needs the Python package {missing}, which is not installed here",
+        hint=f"pip install 'anyvisor[{extra}]'",
+    )
 
 
 def estates(

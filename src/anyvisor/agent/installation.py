@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -114,7 +115,7 @@ def planned(ground: Ground, wish: Wish) -> tuple[Step, ...]:
     """What is to be done, in order; nothing where all is as it should be. Settings that are there are left alone.
 
     Raises:
-        InputError: there are no settings yet, and the database was not named.
+        InputError: there are no settings yet, and the database was not named; or there are, and they say otherwise.
         TerminalError: programs are missing, and this machine has no apt to get them by; or it is to be a driver domain
             and is dom0, or lacks Xen's toolstack.
     """
@@ -127,7 +128,24 @@ def planned(ground: Ground, wish: Wish) -> tuple[Step, ...]:
         )
     if CONFIG not in ground.files and not wish.database:
         raise InputError([Fault("--database", f"is needed where there is no {CONFIG} yet")])
+    if CONFIG in ground.files and (faults := tuple(_contradictions(ground.files[CONFIG], wish))):
+        raise InputError(faults)
     return tuple(_planned(ground, wish))
+
+
+def _contradictions(settings: str, wish: Wish) -> Iterator[Fault]:
+    """Settings are the operator's: what was said otherwise now is neither written nor passed over in silence."""
+    try:
+        there = tomllib.loads(settings)
+    except tomllib.TOMLDecodeError as error:
+        yield Fault(CONFIG, f"is no TOML: {error}")
+        return
+    said = {"host": wish.host, "database": wish.database, "driver_domain": wish.driver_domain}
+    for key, value in said.items():
+        if value and there.get(key) != value:
+            flag = f"--{key.replace('_', '-')}"
+            was = f"{key} = {json.dumps(there[key])}" if key in there else f"no {key}"
+            yield Fault(flag, f"{CONFIG} is there and has {was}; change it there, or leave {flag} out")
 
 
 def _planned(ground: Ground, wish: Wish) -> Iterator[Step]:
@@ -147,8 +165,12 @@ def _planned(ground: Ground, wish: Wish) -> Iterator[Step]:
         yield from units
         if units:
             yield Run(argv=("systemctl", "daemon-reload"))
+        changed = [unit.path.rpartition("/")[2] for unit in units if unit.path in ground.files]
         names = (*((DEVD_NAME,) if wish.driver_domain else ()), UNIT_NAME)
         yield Run(argv=("systemctl", "enable", "--now", *names))
+        if changed:
+            # What runs already runs as its old unit said.
+            yield Run(argv=("systemctl", "restart", *changed))
 
 
 def _has_hotplug(ground: Ground, wish: Wish) -> bool:

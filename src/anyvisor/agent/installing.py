@@ -95,3 +95,5 @@ def _text(path: Path) -> str | None:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise TerminalError(f"cannot read {path}: {error.strerror}", hint="run it as root") from error

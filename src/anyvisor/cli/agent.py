@@ -61,10 +61,10 @@ def agent(
 
 
 def _install(wish: installation.Wish, *, dry_run: bool) -> None:
-    ground = installing.look()
-    steps = installation.planned(ground, wish)
     if not dry_run and os.geteuid() != 0:
         raise TerminalError("a service is made by root", hint="--dry-run prints the steps")
+    ground = installing.look()
+    steps = installation.planned(ground, wish)
     for step in steps:
         click.echo(installation.describe(step))
         if not dry_run:

@@ -5,6 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+CARD_READY = "CardReady"
+"""The kind of what is said of a network card that is to switch for its host."""
+LEGACY = "Legacy"
+"""The reason where that card is in legacy mode: it switches, and nobody sees what."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:

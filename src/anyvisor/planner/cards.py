@@ -47,9 +47,27 @@ def as_its_card(host: Host) -> Host:
     return replace(host, nics=nics, switches=switches)
 
 
+def in_legacy_mode(host: Host, cards: Iterable[SwitchingCard]) -> bool:
+    """The card passes frames between functions and cable by MAC address, past every flow."""
+    return any(card.eswitch is Eswitch.LEGACY for card in _serving(host, tuple(cards)))
+
+
 def card_problems(host: Host, cards: Iterable[SwitchingCard]) -> tuple[str, ...]:
     """What keeps the host's vNICs from being switched by its card, in words; empty if nothing does."""
     return tuple(_problems(host, tuple(cards)))
+
+
+def _serving(host: Host, cards: tuple[SwitchingCard, ...]) -> tuple[SwitchingCard, ...]:
+    """Those that the site means: the DPU of that serial number, else whose ports it says can switch. All where none is
+    known by that. A management port whose switch is in legacy mode is nobody's fault.
+    """
+    nic = traits.smart_nic(host)
+    if nic is not None and nic.dpu is not None:
+        meant = [card for card in cards if card.serial == nic.dpu]
+    else:
+        named = {nic.name for nic in host.nics if nic.switchdev}
+        meant = [card for card in cards if named.intersection(card.ports)]
+    return tuple(meant) or cards
 
 
 def _problems(host: Host, cards: tuple[SwitchingCard, ...]) -> Iterator[str]:
@@ -60,10 +78,11 @@ def _problems(host: Host, cards: tuple[SwitchingCard, ...]) -> Iterator[str]:
     serials = sorted(card.serial for card in cards if card.serial is not None)
     if nic is not None and nic.dpu is not None and serials and nic.dpu not in serials:
         yield f"the site says that {host.name} has the DPU {nic.dpu}, but this is {', '.join(serials)}"
-    for card in cards:
+    serving = _serving(host, cards)
+    for card in serving:
         if card.eswitch is Eswitch.LEGACY:
             yield f"{card.address} is in legacy mode: {how_to_switch(card.driver, card.address)}"
-    if not any(card.functions for card in cards) and not any(c.eswitch is Eswitch.LEGACY for c in cards):
+    if not any(card.functions or card.eswitch is Eswitch.LEGACY for card in serving):
         yield "the card has no function with a representor: make virtual functions for the VMs"
     often = Counter(each.mac for card in cards for each in card.functions if each.mac is not None)
     for mac in sorted(mac for mac, times in often.items() if times > 1):

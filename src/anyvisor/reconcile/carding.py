@@ -7,11 +7,13 @@ from collections.abc import Iterable
 
 from anyvisor.contracts.host import SwitchingCards
 from anyvisor.model.attachment import Attachment
+from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host
 from anyvisor.model.state import State
-from anyvisor.planner.cards import as_its_card, card_problems, serial_of
+from anyvisor.planner.cards import as_its_card, card_problems, in_legacy_mode, serial_of
 from anyvisor.planner.chassis import CardSide
 from anyvisor.planner.facts import traits
+from anyvisor.reconcile import findings
 from anyvisor.reconcile.integration import Integrated, Integration
 
 
@@ -29,8 +31,8 @@ class Carding:
 
     def carry_out(
         self, state: State, host: Host, attachments: Iterable[Attachment]
-    ) -> tuple[Integrated, tuple[str, ...]]:
-        """Settings and representors; returns what is plugged, and what is wrong with the card.
+    ) -> tuple[Integrated, Condition]:
+        """Settings and representors; returns what is plugged, and whether the card switches for its host.
 
         Raises:
             ForeignObjectError: another controller has this switch.
@@ -44,7 +46,8 @@ class Carding:
         done = self._integration.carry_out(
             state, as_its_card(host), attachments, take_from_bridges=False, card=side
         )
-        return done, card_problems(host, cards)
+        said = findings.card_ready(card_problems(host, cards), legacy=in_legacy_mode(host, cards))
+        return done, said
 
     def leave(self) -> None:
         """The host is under another scheme: no representor of its vNICs is ours any more.

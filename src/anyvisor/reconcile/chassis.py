@@ -249,8 +249,8 @@ class ChassisReconciler:
             case Scheme.SEPARATION if self._separation is not None:
                 return self._separated(self._separation, state, host, mine)
             case Scheme.NIC if self._carding is not None:
-                done, problems = self._carding.carry_out(state, host, mine)
-                return _integrated(done, Scheme.NIC, findings.card_ready(problems))
+                done, card = self._carding.carry_out(state, host, mine)
+                return _integrated(done, Scheme.NIC, card)
             case Scheme.NIC:
                 said = (findings.agent_ready(), findings.card_ready((_NO_CARD,)))
                 return Result(carried=known.carried, conditions=said)

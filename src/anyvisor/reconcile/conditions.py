@@ -52,6 +52,11 @@ def of_host(fleet: Fleet, state: State, name: HostName) -> Condition:
         )
     if failed is not None and failed.reason == findings.SETTLING:
         return not_ready(findings.SETTLING, failed.message)
+    card = (
+        next((c for c in known.conditions if not c.true and c.kind == findings.CARD), None) if known else None
+    )
+    if chosen is Scheme.NIC and card is not None:
+        return not_ready(f"Card{card.reason}", card.message)
     return ready("InForce", f"{chosen} is in force")
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from anyvisor.contracts.host import Memory
@@ -28,6 +28,8 @@ class Raw:
     native: Mapping[PortName, Counters] = field(default_factory=dict)
     stations: Mapping[Mac, StationCount] = field(default_factory=dict)
     paths: Mapping[PortName, PathCount] = field(default_factory=dict)
+    functions: Mapping[PortName, str] = field(default_factory=dict)
+    """Of ports that are functions of a card: the device. Its counters are older than the VM that has it now."""
 
 
 class Counting:
@@ -75,8 +77,12 @@ class Counting:
         before = self._sums.get(name)
         if before is None and seen["hypervisor"] is None:
             return None
+        device = raw.functions.get(a.port, "")
+        if before is not None and device and before.device not in {"", device}:
+            before = replace(before, last={})
         # Once it shares its tag, what it is held against is counted anew (see `CardReading`).
         sums = _advanced(before, f"{a.kind.value}/shared" if a.shared else a.kind.value, seen)
+        sums = replace(sums, device=device)
         kept[name] = sums
         return VnicReading(
             port=a.port,
@@ -108,15 +114,17 @@ class Counting:
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """One counted thing: the epoch that the sums belong to, the last raw values, the sums."""
+    """One counted thing: the epoch that the sums belong to, the last raw values, the sums; the function it is."""
 
     epoch: str
     last: Mapping[str, Counters]
     total: Mapping[str, Counters]
+    device: str = ""
 
     def document(self) -> dict[str, Any]:
         return {
             "epoch": self.epoch,
+            "device": self.device,
             "last": {source: asdict(counters) for source, counters in self.last.items()},
             "total": {source: asdict(counters) for source, counters in self.total.items()},
         }
@@ -127,13 +135,16 @@ class _Sums:
             str(entry["epoch"]),
             {source: Counters(**counters) for source, counters in entry["last"].items()},
             {source: Counters(**counters) for source, counters in entry["total"].items()},
+            str(entry.get("device", "")),
         )
 
 
 def _path(total: Mapping[str, Counters]) -> PathCount | None:
     if "entered" not in total:
         return None
-    return PathCount(entered=total["entered"].tx_bytes, slow=total["slow"].tx_bytes)
+    entered = total["entered"].tx_bytes
+    # The two are read from flows that go and come meanwhile.
+    return PathCount(entered=entered, slow=min(entered, total["slow"].tx_bytes))
 
 
 def _advanced(before: _Sums | None, epoch: str, seen: Mapping[str, Counters | None]) -> _Sums:

@@ -12,10 +12,10 @@ from anyvisor.errors import (
     TerminalError,
     UnreachableError,
 )
-from anyvisor.model.condition import Condition
+from anyvisor.model.condition import CARD_READY, LEGACY, Condition
 
 AGENT = "AgentReady"
-CARD = "CardReady"
+CARD = CARD_READY
 CHASSIS = "ChassisReady"
 INNER = "InnerSwitch"
 CONVERTED = "Converted"
@@ -36,11 +36,12 @@ def chassis_ready(problems: Iterable[str]) -> Condition:
     return Condition(kind=CHASSIS, true=True, reason="Configured")
 
 
-def card_ready(problems: Iterable[str]) -> Condition:
-    """The network card switches for its host, or what keeps it from that."""
+def card_ready(problems: Iterable[str], *, legacy: bool = False) -> Condition:
+    """The network card switches for its host, or what keeps it from that. `legacy`: it switches unseen."""
     listed = tuple(problems)
     if listed:
-        return Condition(kind=CARD, true=False, reason="Incomplete", message="; ".join(listed))
+        reason = LEGACY if legacy else "Incomplete"
+        return Condition(kind=CARD, true=False, reason=reason, message="; ".join(listed))
     return Condition(kind=CARD, true=True, reason="Switchdev")
 
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from anyvisor.contracts.host import ReadingSink, SlowPath, StationCounter
 from anyvisor.contracts.hypervisor import HypervisorDriver
 from anyvisor.contracts.switch import SwitchDriver
+from anyvisor.errors import RetryableError
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import HostName, Mac, PortName
@@ -17,6 +19,8 @@ from anyvisor.model.vnic import Counters, PathCount
 from anyvisor.planner.seats import FIRST
 from anyvisor.planner.stations import StationCount, stations_on
 from anyvisor.reconcile.counting import Counting, Raw
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,7 @@ class Measuring:
         self._slow_path = slow_path
         self._number = number or FIRST
         self._trunked = number is not None
+        self._unread = ""
 
     def take(self, state: State, sources: Sources) -> None:
         """Read, add up, write.
@@ -62,12 +67,14 @@ class Measuring:
         mine = [a for a in attachments if a.host == self._host]
         controlled = sources.programmed.counters() if sources.programmed is not None else {}
         native = sources.native.counters() if sources.native is not None else {}
+        functions = self._functions(sources.programmed)
         raw = Raw(
             hypervisor=self._yardstick(mine, controlled),
             controlled=controlled,
             native=native,
             stations=self._count_stations(state, sources.mappings),
-            paths=self._paths(sources.programmed),
+            paths=self._paths(functions),
+            functions=functions,
         )
         vnics, stations = self._counting.take(attachments, raw)
         self._sink.write(vnics, stations, spared=elsewhere)
@@ -88,12 +95,24 @@ class Measuring:
         by_mac: Mapping[Mac, Counters] = self._hypervisor.counters(self._host)
         return {a.port: by_mac[a.mac] for a in mine if a.mac in by_mac}
 
-    def _paths(self, programmed: SwitchDriver | None) -> Mapping[PortName, PathCount]:
+    def _paths(self, functions: Mapping[PortName, str]) -> Mapping[PortName, PathCount]:
+        if self._slow_path is None or not functions:
+            return {}
+        try:
+            by_device = self._slow_path.paths()
+        except RetryableError as error:
+            # The one count that needs ovs-vswitchd itself: the others are not to be lost with it.
+            if str(error) != self._unread:
+                log.warning("the slow path is not counted: %s", error)
+            self._unread = str(error)
+            return {}
+        self._unread = ""
+        return {port: by_device.get(device, PathCount()) for port, device in functions.items()}
+
+    def _functions(self, programmed: SwitchDriver | None) -> Mapping[PortName, str]:
         if self._slow_path is None or programmed is None:
             return {}
-        by_device = self._slow_path.paths()
-        plugs = programmed.observe()
-        return {port: by_device.get(plug.device, PathCount()) for port, plug in plugs.items()}
+        return {port: plug.device for port, plug in programmed.observe().items()}
 
     def _count_stations(self, state: State, mappings: Mapping[str, str]) -> Mapping[Mac, StationCount]:
         if self._stations is None or not mappings:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.capacity import Capacity
-from anyvisor.model.condition import Condition
+from anyvisor.model.condition import CARD_READY, LEGACY, Condition
 from anyvisor.model.kinds import Hypervisor, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.plan import EscapingPair
@@ -114,6 +114,8 @@ def overall_view(
         )
         for port, attachment in state.attachments.items()
     }
+    # The counters of a card that switches unseen stand still: what they say was true before.
+    shares |= {port: Share(silent=1) for port, a in state.attachments.items() if _is_unseen(state, a.host)}
     by_host: defaultdict[HostName, list[PortName]] = defaultdict(list)
     for port, attachment in state.attachments.items():
         by_host[attachment.host].append(port)
@@ -166,6 +168,13 @@ def _reading(telemetry: Telemetry, attachment: Attachment) -> VnicReading | None
     return replace(reading, hypervisor=card.counted, native=card.counted)
 
 
+def _is_unseen(state: State, host: HostName) -> bool:
+    known = state.hosts.get(host)
+    return known is not None and any(
+        each.kind == CARD_READY and each.reason == LEGACY for each in known.conditions
+    )
+
+
 def _attached(state: State, port: PortName) -> bool:
     plugged = state.plugged.get(port)
     return plugged is not None and plugged.device is not None
@@ -189,7 +198,12 @@ def _host(
         *state.conditions.get(ObjectKey("host", name), ()),
         *also,
     )
-    if share.silent:
+    if share.silent and _is_unseen(state, name):
+        message = (
+            f"the card of {name} is in legacy mode: its {share.silent} vNICs escape, and nothing counts them"
+        )
+        conditions = (*conditions, Condition(kind="Telemetry", true=False, reason="Escapes", message=message))
+    elif share.silent:
         conditions = (
             *conditions,
             Condition(

@@ -104,10 +104,37 @@ def test_without_apt_what_is_missing_is_named():
 def test_settings_that_are_there_are_left_alone_and_without_any_the_database_must_be_named():
     there = Ground(files={CONFIG: 'database = "ssl:other:6640"\n'})
 
-    assert CONFIG not in written(planned(there, replace(WISH, database="")))
+    assert CONFIG not in written(planned(there, replace(WISH, host="", database="")))
     with pytest.raises(InputError) as caught:
         planned(Ground(), replace(WISH, database=""))
     assert [fault.place for fault in caught.value.faults] == ["--database"]
+
+
+def test_what_is_said_otherwise_than_the_settings_is_never_passed_over_in_silence():
+    there = Ground(xl="/usr/sbin/xl", files={CONFIG: 'database = "ssl:other:6640"\n'})
+
+    with pytest.raises(InputError) as caught:
+        planned(there, replace(WISH, driver_domain=True))
+
+    assert [fault.place for fault in caught.value.faults] == ["--host", "--database", "--driver-domain"]
+    assert 'has database = "ssl:other:6640"' in caught.value.faults[1].message
+    with pytest.raises(InputError, match="1 mistake"):
+        planned(Ground(files={CONFIG: "host = "}), WISH)
+
+
+def test_an_agent_that_runs_is_restarted_once_its_unit_has_changed():
+    before = after(Ground(), planned(Ground(), WISH))
+    old = replace(before, files={**before.files, UNIT: "[Unit]\n"})
+
+    assert planned(old, WISH)[-1] == Run(argv=("systemctl", "restart", UNIT_NAME))
+    assert all("restart" not in step.argv for step in planned(Ground(), WISH) if isinstance(step, Run))
+
+
+def test_a_file_that_cannot_be_read_is_said_and_no_traceback(tmp_path):
+    (tmp_path / CONFIG.lstrip("/")).mkdir(parents=True)  # root reads every file, but no folder
+
+    with pytest.raises(TerminalError, match="cannot read"):
+        installing.look(tmp_path)
 
 
 def test_a_machine_without_systemd_gets_no_unit_and_is_told_so():

@@ -11,7 +11,7 @@ from anyvisor.model.card import Eswitch, FunctionKind, Representor, SwitchingCar
 from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme, SwitchKind
 from anyvisor.model.names import HostName, Mac
-from anyvisor.planner.cards import as_its_card, card_problems, function_vnics, serial_of
+from anyvisor.planner.cards import as_its_card, card_problems, function_vnics, in_legacy_mode, serial_of
 from anyvisor.planner.chassis import provider_bridges
 from anyvisor.planner.facts.vendors import VENDORS, how_to_switch
 from anyvisor.planner.schemes.registry import attachment_kind
@@ -95,6 +95,17 @@ def test_what_is_wrong_is_said_with_what_to_do(shown, said):
     (problem,) = card_problems(host(dpu="MT1"), shown)
 
     assert said in problem
+
+
+def test_a_card_that_the_site_does_not_mean_may_be_in_legacy_mode():
+    management = SwitchingCard(address="pci/0000:41:00.0", eswitch=Eswitch.LEGACY, ports=("eno1",))
+
+    for one in (host(dpu="MT1"), host(switchdev=True)):
+        assert card_problems(one, [management, card()]) == ()
+        assert not in_legacy_mode(one, [management, card()])
+        assert in_legacy_mode(one, [management, card(eswitch=Eswitch.LEGACY)])
+    # With nothing to tell them by, each may be the one.
+    assert in_legacy_mode(host(dpu="MT1"), [management])
 
 
 def test_the_serial_of_another_card_is_not_taken_for_the_one_of_the_site():

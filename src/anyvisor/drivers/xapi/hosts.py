@@ -19,15 +19,19 @@ _LOCKING = "restrict_vif_locking"
 
 
 def host_names(pool: Pool) -> dict[str, HostName]:
-    """The name of each host, by reference: its label, if that is a name and no other host's; else its own host name."""
+    """The name of each host, by reference: its label, if that is a name and no other host's; else its own host
+    name under the same conditions; else its UUID.
+    """
     rows = pool.rows("host")
-    labels = Counter(row["name_label"] for row in rows.values())
+    labels = Counter(str(row["name_label"]) for row in rows.values())
+    hostnames = Counter(str(row["hostname"]) for row in rows.values())
     names: dict[str, HostName] = {}
     for ref, row in rows.items():
         label = str(row["name_label"])
         usable = _NAME.fullmatch(label) and labels[label] == 1
         other = str(row["hostname"])
-        fallback = other if _NAME.fullmatch(other) and other not in labels else str(row["uuid"])
+        unique = hostnames[other] == 1 and other not in labels
+        fallback = other if _NAME.fullmatch(other) and unique else str(row["uuid"])
         names[ref] = HostName(label if usable else fallback)
     return names
 

@@ -56,6 +56,8 @@ class Watcher:
                 self._stopping.wait(_LONGEST_PAUSE)
                 continue
             pause = _FIRST_PAUSE
+            # Where its own login can go on once the master is gone.
+            self._session.know(str(row["address"]) for row in self._feed.pool.rows("host").values())
             changed = concerned(self._feed.pool, heard.events, places)
             if changed and not self._stopping.is_set():
                 self._notify(changed)

@@ -8,7 +8,9 @@ import pytest
 
 from anyvisor.drivers.xapi.estate import XapiEstate
 from anyvisor.drivers.xapi.feed import Feed
+from anyvisor.drivers.xapi.hosts import host_names
 from anyvisor.drivers.xapi.rights import RIGHTS
+from anyvisor.drivers.xapi.watcher import Watcher
 from anyvisor.errors import UnreachableError
 from anyvisor.model.estate import CardProblem, Terms
 from anyvisor.model.host import NativeSwitch, Nic
@@ -232,3 +234,46 @@ def test_the_reference_names_every_right():
 def test_of_counters_nothing_is_known(driver):
     assert driver.counters([card(driver, "vm1").id]) == {}
     assert driver.healths() == {}
+
+
+def test_hosts_of_a_pool_never_share_a_name(pool):
+    for label in ("one host", "another host"):
+        ref = pool.add_host(label, "eth0")
+        pool.records.change("host", ref, hostname="localhost")
+    rows = pool.records.rows("host")
+
+    class Shown:
+        def rows(self, kind):
+            return rows
+
+    names = host_names(Shown())
+
+    assert len(set(names.values())) == len(rows) == 4
+    assert {names[ref] for ref, row in rows.items() if " " in row["name_label"]} == {
+        row["uuid"] for row in rows.values() if " " in row["name_label"]
+    }
+
+
+def test_the_watch_knows_where_to_go_on_once_the_master_is_gone(xapi, sessions):
+    session = sessions(xapi)
+
+    class Noted:
+        name = "pool1"
+        known = ()
+
+        def __getattr__(self, name):
+            return getattr(session, name)
+
+        def know(self, addresses):
+            self.known = tuple(addresses)
+            heard.set()
+
+    heard, noted = threading.Event(), Noted()
+    watcher = Watcher(noted, lambda _: None, wait_seconds=0.2)
+    watcher.start()
+    try:
+        assert heard.wait(30)
+    finally:
+        watcher.stop()
+
+    assert len(noted.known) == 2
