@@ -48,11 +48,3 @@ class Carding:
         )
         said = findings.card_ready(card_problems(host, cards), legacy=in_legacy_mode(host, cards))
         return done, said
-
-    def leave(self) -> None:
-        """The host is under another scheme: no representor of its vNICs is ours any more.
-
-        Raises:
-            UnreachableError: Open vSwitch does not answer.
-        """
-        self._integration.unplug_all()

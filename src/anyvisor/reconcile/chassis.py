@@ -127,10 +127,8 @@ class ChassisReconciler:
             # No agent may run here. Who drives the manager speaks for the host; this VM is to be replaced.
             return Result()
         known = state.hosts.get(self._host, HostState())
-        if self._is_of_the_other(host, known):
-            return self._left()
-        if self._is_of_the_other_domain(host, known):
-            return Result()
+        if self._is_another_ones(host, known):
+            return self._stand_down(state, known)
         if known.scheme is Scheme.SEPARATION and traits.in_pool(host):
             # The pool's networks are laid through its master, and who drives that speaks for the host.
             return Result()
@@ -174,6 +172,8 @@ class ChassisReconciler:
         error: AnyvisorError | None = None
         vlans = known.inner_vlans
         try:
+            with suppress(UnreachableError):
+                self._integration.give_back(state.owner)  # the appliance is the chassis
             done = parting.carry_out(state, host, mine)
             said, vlans = findings.inner_switch(done.problems), done.vlans
         except AnyvisorError as caught:
@@ -208,6 +208,14 @@ class ChassisReconciler:
         except AnyvisorError:
             return known.sighted
 
+    def _is_another_ones(self, host: Host, known: HostState) -> bool:
+        """Another switch than that beside this agent serves the host's vNICs: its card's, its appliance's, its own."""
+        return (
+            self._is_of_the_other(host, known)
+            or self._is_of_the_other_domain(host, known)
+            or (self._trunking is not None and known.scheme not in {Scheme.APPLIANCE, None})
+        )
+
     def _is_of_the_other(self, host: Host, known: HostState) -> bool:
         """A host with a DPU may have two agents, on the card and on itself: its scheme says which speaks for it."""
         nic = traits.smart_nic(host)
@@ -220,12 +228,21 @@ class ChassisReconciler:
         served = known.scheme is Scheme.APPLIANCE and traits.switched_by_domain(host)
         return served is (self._driver_domain is None)
 
-    def _left(self) -> Result:
-        if self._carding is not None:
-            try:
-                self._carding.leave()
-            except AnyvisorError as error:
-                return Result(error=error)
+    def _stand_down(self, state: State, known: HostState) -> Result:
+        """Says nothing, and lets go: an agent on a card at once, since functions serve nobody under another scheme;
+        others as soon as the one whose turn it is has begun, so that no vNIC is cut off before it can be served.
+        """
+        if self._carrying is not None:
+            self._carrying.rest()
+        if self._carding is None and (known.scheme is None or known.carried is not known.scheme):
+            return Result()
+        try:
+            self._integration.give_back(state.owner)
+        except UnreachableError as error:
+            # A host without Open vSwitch has nothing to give back; one that had is looked at again.
+            log.debug("%s", error)
+        except AnyvisorError as error:
+            return Result(error=error)
         return Result()
 
     def _serves(self, attachment: Attachment) -> bool:

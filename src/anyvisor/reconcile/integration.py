@@ -15,7 +15,14 @@ from anyvisor.model.host import Host
 from anyvisor.model.names import PortName
 from anyvisor.model.state import State
 from anyvisor.model.tls import TlsFiles
-from anyvisor.planner.chassis import CardSide, Chassis, ProviderBridge, chassis_plan, provider_bridges
+from anyvisor.planner.chassis import (
+    CardSide,
+    Chassis,
+    ProviderBridge,
+    chassis_plan,
+    provider_bridges,
+    release_keys,
+)
 from anyvisor.planner.chassis_steps import describe
 from anyvisor.planner.plugs import devices_by_port, integration_plugs, plug_steps
 from anyvisor.reconcile.outage import Outages
@@ -161,6 +168,20 @@ class Integration:
         steps = plug_steps({}, switch.observe())
         self._outages.begin(step.port for step in steps)
         carry_out(switch, steps)
+
+    def give_back(self, owner: str) -> None:
+        """Take every vNIC of ours out, and what makes this Open vSwitch a chassis: the host has another one now, and
+        two of one name would take it from each other. Bridges and what others wrote stay.
+
+        Raises:
+            UnreachableError: Open vSwitch does not answer.
+        """
+        self.unplug_all()
+        switch = self.switch()
+        keys = release_keys(owner, switch.observe_chassis())
+        if keys.values:
+            log.info("%s", describe(keys))
+            switch.configure((keys,))
 
     def _busy(self, host: Host) -> frozenset[str]:
         if self._surroundings is None:

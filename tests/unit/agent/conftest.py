@@ -125,6 +125,12 @@ class World:
         self.sink = ListSink()
         self.now = 1000.0
         self.ovs_failure = None
+        self.in_appliance = False
+        self.restart()
+
+    def move_into_appliance(self):
+        """The agent is the one inside the host's appliance."""
+        self.in_appliance = True
         self.restart()
 
     def restart(self):
@@ -142,7 +148,9 @@ class World:
                 trunking=Trunking(
                     integration,
                     Ground(trunk="trunk0", uplink="eth1", bridge="br-ex", tunnel_ip="192.0.2.21"),
-                ),
+                )
+                if self.in_appliance
+                else None,
             ),
             measuring=Measuring(
                 HOST, Counting(HOST, self.memory, lambda: self.now), self.sink, hypervisor=self.hypervisor

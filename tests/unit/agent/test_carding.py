@@ -10,7 +10,7 @@ from anyvisor.model.card import Eswitch, FunctionKind, Representor, SwitchingCar
 from anyvisor.model.host import NativeSwitch, Nic
 from anyvisor.model.kinds import AttachmentKind, Scheme, SwitchKind
 from anyvisor.model.names import Mac, SwitchName
-from anyvisor.model.state import Plugged
+from anyvisor.model.state import HostState, Plugged
 from anyvisor.model.vnic import Counters, PathCount
 from anyvisor.planner.cards import function_vnics
 from anyvisor.reconcile.carding import Carding
@@ -208,6 +208,26 @@ def test_under_another_scheme_the_card_lets_go_and_says_nothing(world, card):
     assert result.error is None
     assert world.ovs.plugged == {}
     assert len(world.store.reports) == said
+    assert not {"system-id", "ovn-remote", "ovn-encap-ip"} & world.ovs.chassis.settings.keys()
+
+
+def test_the_host_is_no_chassis_any_more_once_its_card_is_and_not_before(world):
+    with_dpu(world)
+    world.attach("vm1", M1)
+    world.start_vm(M1, "vnet0")
+    world.agent.reconcile()
+    assert world.ovs.chassis.settings["system-id"] == HOST
+
+    world.decide(Scheme.NIC)
+    world.agent.reconcile()
+    assert world.ovs.plugged.keys() == {"vm1"}
+
+    world.store.state = replace(
+        world.store.state, hosts={HOST: HostState(scheme=Scheme.NIC, carried=Scheme.NIC)}
+    )
+    world.agent.reconcile()
+    assert world.ovs.plugged == {}
+    assert "system-id" not in world.ovs.chassis.settings
 
 
 def test_a_host_that_drives_its_card_itself_has_one_agent_for_every_scheme(world):

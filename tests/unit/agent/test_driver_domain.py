@@ -133,3 +133,26 @@ def test_only_a_vif_that_copies_can_be_the_way_out(tmp_path, driver, trusted, fi
 
     assert (said is None) == fine
     assert said is None or "xen_netfront.trusted=0" in said
+
+
+@pytest.mark.parametrize("in_domain", [True, False])
+def test_whoever_served_before_is_no_chassis_once_the_other_serves(xen, in_domain):
+    before, now = Scheme.APPLIANCE, Scheme.SUBSTITUTION
+    if not in_domain:
+        before, now = now, before
+    (name,) = xen.store.state.site.hosts
+    xen.decide(before)
+    former = agent(xen, in_domain=in_domain)
+    former.reconcile()
+    assert xen.ovs.plugged.keys() == {"p1"}
+
+    xen.decide(now)
+    former.reconcile()
+    assert xen.ovs.plugged.keys() == {"p1"}  # the other has not begun
+
+    here = replace(xen.store.state.hosts[name], carried=now)
+    xen.store.state = replace(xen.store.state, hosts={name: here})
+    former.reconcile()
+
+    assert xen.ovs.plugged == {}
+    assert "system-id" not in xen.ovs.chassis.settings

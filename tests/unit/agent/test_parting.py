@@ -38,7 +38,9 @@ def dom0(world):
     )
     world.bridges = FakeLinuxBridges(capabilities=SwitchCapabilities(vlan_filtering=True))
     outages = Outages(world.memory, lambda: world.now)
-    integration = Integration(world._switch, outages=outages, hypervisor=world.hypervisor)
+    integration = Integration(
+        world._switch, outages=outages, hypervisor=world.hypervisor, surroundings=world.ground
+    )
     world.agent = ChassisReconciler(
         HOST,
         world.store,
@@ -187,6 +189,7 @@ def test_until_the_appliance_is_at_work_the_native_switch_goes_on(dom0):
 
 def test_the_appliances_agent_keeps_what_dom0_said(world):
     said = Condition(kind="InnerSwitch", true=True, reason="Parted")
+    world.move_into_appliance()
     world.store.state = replace(
         world.store.state, hosts={HOST: HostState(scheme=Scheme.APPLIANCE, conditions=(said,))}
     )
@@ -197,3 +200,21 @@ def test_the_appliances_agent_keeps_what_dom0_said(world):
     assert world.conditions()["ChassisReady"].true
     world.agent.reconcile()
     assert len(world.store.reports) == 1
+
+
+def test_the_switch_that_was_a_chassis_before_is_none_beside_its_appliance(dom0):
+    """Two chassis of one name would take the host from each other; and a vif in that bridge could not be let in."""
+    behind(dom0, "vm1", M1, 101)
+    dom0.start_vm(M1, "vif1.0")
+    appliance = dom0.store.state
+    dom0.store.state = replace(appliance, hosts={HOST: HostState(scheme=Scheme.SUBSTITUTION)})
+    dom0.agent.reconcile()
+    assert dom0.ovs.plugged["vm1"].device == "vif1.0"
+
+    dom0.store.state = appliance
+    laid(dom0, "vm1")
+    dom0.agent.reconcile()
+
+    assert dom0.ovs.plugged == {}
+    assert "system-id" not in dom0.ovs.chassis.settings
+    assert {p.device for p in dom0.bridges.plugged.values()} == {"vif1.0"}

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent inside an appliance: a VLAN of the trunk per vNIC, an ordinary port of the controller each."""
 
+from dataclasses import replace
+
+import pytest
+
 from anyvisor.errors import RetryableError
 from anyvisor.model.kinds import AttachmentKind, Scheme
 from anyvisor.model.names import PortName
@@ -10,6 +14,12 @@ from anyvisor.planner.plugs import TRUNK_BRIDGE, pair_names
 
 HOST = "kvm1"
 M1, M2 = "52:54:00:00:00:01", "52:54:00:00:00:02"
+
+
+@pytest.fixture
+def world(world):
+    world.move_into_appliance()
+    return world
 
 
 def behind_the_trunk(world, name, mac, vlan, **more):
@@ -131,3 +141,22 @@ def test_what_shares_its_tag_is_counted_anew_when_it_begins_to(world):
     world.agent.reconcile()
 
     assert world.sink.vnics["vm1"].controlled == Counters()
+
+
+def test_under_another_scheme_the_appliance_says_nothing_and_lets_go_once_that_is_in_force(world):
+    world.decide(Scheme.APPLIANCE)
+    behind_the_trunk(world, "vm1", M1, 101)
+    world.agent.reconcile()
+    said = len(world.store.reports)
+
+    world.decide(Scheme.SUBSTITUTION)
+    world.agent.reconcile()
+    assert world.ovs.plugged.keys() == {"vm1"}
+
+    here = world.store.state.hosts[HOST]
+    world.store.state = replace(world.store.state, hosts={HOST: replace(here, carried=Scheme.SUBSTITUTION)})
+    world.agent.reconcile()
+
+    assert world.ovs.plugged == {}
+    assert "system-id" not in world.ovs.chassis.settings
+    assert len(world.store.reports) == said
