@@ -119,6 +119,13 @@ class SwitchingCards(Protocol):
             RetryableError: the kernel does not answer.
         """
 
+    def bring_up(self, devices: Collection[str]) -> None:
+        """See to it that these representors are up: one that is down passes nothing, and nobody else minds them.
+
+        Raises:
+            RetryableError: one went away meanwhile.
+        """
+
 
 class HostNetwork(Protocol):
     """The host's own addresses, routes and Linux bridges. Everything may be repeated."""

@@ -183,6 +183,8 @@ def _make_namespaces(work: Work) -> None:
         ]
     )
     for one in topology.hosts:
+        if one.dpu is not None and not one.is_esxi:
+            continue  # representors: whoever plugs them brings them up, as on a real card
         taps = [f"link set {topology.device(machine)} up" for machine in topology.vms_of(one.name)]
         namespace.batch(taps, inside=names[one.card])
 

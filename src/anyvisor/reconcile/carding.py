@@ -37,7 +37,7 @@ class Carding:
         Raises:
             ForeignObjectError: another controller has this switch.
             UnreachableError: Open vSwitch does not answer.
-            RetryableError: the kernel does not tell of its cards.
+            RetryableError: the kernel does not tell of its cards, or a representor went away meanwhile.
         """
         cards = self._cards.cards()
         nic = traits.smart_nic(host)
@@ -46,5 +46,6 @@ class Carding:
         done = self._integration.carry_out(
             state, as_its_card(host), attachments, take_from_bridges=False, card=side
         )
+        self._cards.bring_up(frozenset(done.plugged.values()))
         said = findings.card_ready(card_problems(host, cards), legacy=in_legacy_mode(host, cards))
         return done, said

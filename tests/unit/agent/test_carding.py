@@ -29,7 +29,7 @@ class Dpu:
 
     def __init__(self, **given):
         self.given, self.serial, self.eswitch, self.failure = given, "MT1", Eswitch.SWITCHDEV, None
-        self.counted = {}
+        self.counted, self.up = {}, set()
 
     def cards(self):
         if self.failure is not None:
@@ -55,6 +55,9 @@ class Dpu:
                 representors=representors if self.eswitch is Eswitch.SWITCHDEV else (),
             ),
         )
+
+    def bring_up(self, devices):
+        self.up |= devices
 
     def vnics(self, host):
         return function_vnics(self.cards())
@@ -110,6 +113,14 @@ def test_the_representor_of_the_function_that_a_vm_was_given_is_plugged_as_its_p
     assert world.store.state.hosts[HOST].carried is Scheme.NIC
     assert world.store.state.plugged == {"vm1": Plugged(device="pf0vf0"), "vm2": Plugged(device=None)}
     assert world.conditions()["CardReady"].true
+
+
+def test_a_representor_that_is_plugged_is_up_for_nobody_else_minds_it(world, card):
+    world.attach("vm1", M1, AttachmentKind.REPRESENTOR)
+
+    world.agent.reconcile()
+
+    assert card.up == {"pf0vf0"}
 
 
 def test_a_function_that_passes_to_another_vm_passes_to_its_port(world, card):

@@ -7,7 +7,7 @@ That a function was given to a VM shows in its address, which whoever starts the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from anyvisor.model.card import SwitchingCard
 from anyvisor.model.host import Host
 from anyvisor.model.names import HostName, Mac
 from anyvisor.model.vnic import Counters, Vnic
-from anyvisor.netlink.links import read_links
+from anyvisor.netlink.links import change_link, read_links
 from anyvisor.netlink.watch import watching_links
 from anyvisor.planner.cards import function_vnics
 
@@ -39,6 +39,17 @@ class SmartNicHypervisor:
             RetryableError: the kernel does not answer.
         """
         return self._cards.read()
+
+    def bring_up(self, devices: Collection[str]) -> None:
+        """See to it that these representors are up.
+
+        Raises:
+            RetryableError: one went away meanwhile.
+        """
+        links = read_links() if devices else {}
+        for device in sorted(devices):
+            if device in links and not links[device].up:
+                change_link(device, state="up")
 
     def hosts(self) -> Mapping[HostName, Host]:
         """None: from a card its host is not to be seen. The site file describes it."""
