@@ -125,7 +125,6 @@ def provider_bridges(host: Host) -> tuple[ProviderBridge, ...]:
     """One bridge per trunk card that leads to a physical network: the OVS bridge that the site names for the card,
     else one of ours. A card with an access VLAN carries one network alone and is no way to a physical network.
     """
-    given = traits.in_pool(host)
     found: dict[str, list[tuple[str, str]]] = {}
     for nic in host.nics:
         if nic.physical is None or nic.vlan is not None:
@@ -137,10 +136,16 @@ def provider_bridges(host: Host) -> tuple[ProviderBridge, ...]:
             name=name,
             physical=tuple(sorted({physical for physical, _ in pairs})),
             uplinks=tuple(sorted(nic for _, nic in pairs)),
-            given=given,
+            given=_is_given(host, name),
         )
         for name, pairs in sorted(found.items())
     )
+
+
+def _is_given(host: Host, bridge: str) -> bool:
+    """XAPI makes the bridges of its hosts, but none on a card."""
+    kind = next((switch.kind for switch in host.switches if switch.name == bridge), None)
+    return traits.in_pool(host) and kind is not SwitchKind.NIC_ESWITCH
 
 
 def bridge_name(network: str, prefix: str = "br-") -> str:

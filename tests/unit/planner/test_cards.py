@@ -14,6 +14,8 @@ from anyvisor.model.names import HostName, Mac
 from anyvisor.planner.cards import as_its_card, card_problems, function_vnics, in_legacy_mode, serial_of
 from anyvisor.planner.chassis import provider_bridges
 from anyvisor.planner.facts.vendors import VENDORS, how_to_switch
+from anyvisor.planner.schemes import nic
+from anyvisor.planner.schemes.load import Load
 from anyvisor.planner.schemes.registry import attachment_kind
 
 macs = st.sampled_from([None, *(Mac(f"52:54:00:00:00:0{n}") for n in range(4))])
@@ -37,9 +39,9 @@ cards = st.lists(
 )
 
 
-def host(**nic):
+def host(**card):
     return Host(
-        name=HostName("kvm1"), hypervisor=Hypervisor.KVM, nics=(Nic(name="p0", **nic),) if nic else ()
+        name=HostName("kvm1"), hypervisor=Hypervisor.KVM, nics=(Nic(name="p0", **card),) if card else ()
     )
 
 
@@ -144,3 +146,30 @@ def test_a_host_that_drives_its_card_itself_is_seen_whole():
     )
 
     assert as_its_card(host) is host
+
+
+def test_no_bridge_on_the_card_of_a_pools_host_is_waited_for():
+    eswitch = NativeSwitch(name="br-ex", kind=SwitchKind.NIC_ESWITCH, uplinks=("p0",))
+    own = NativeSwitch(name="xenbr0", kind=SwitchKind.OPENVSWITCH, uplinks=("eth0",))
+    xen = Host(
+        name=HostName("xen1"),
+        hypervisor=Hypervisor.XEN,
+        version="8.3.0",
+        switches=(eswitch, own),
+        nics=(Nic(name="p0", dpu="MT1", physical="fabric"), Nic(name="eth0", physical="lan")),
+        facts={"toolstack": "xapi"},
+    )
+
+    assert {bridge.name: bridge.given for bridge in provider_bridges(xen)} == {"br-ex": False, "xenbr0": True}
+
+
+@pytest.mark.parametrize("carried", [None, Scheme.NIC])
+def test_the_plan_says_how_many_vnics_have_no_function(carried):
+    one = host(dpu="MT1", sriov_vfs=4)
+
+    def waits(ports):
+        load = Load(local={"web": ports})
+        return [step.what for step in nic.steps(one, load, carried) if "without one" in step.what]
+
+    assert waits(4) == []
+    assert waits(6) == ["p0 offers 4 virtual functions: 2 vNICs without one"]
