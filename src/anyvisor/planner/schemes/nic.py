@@ -26,8 +26,8 @@ def predict(host: Host, load: Load) -> Prediction:  # noqa: ARG001 - every frame
 
 
 def steps(host: Host, load: Load, carried: Scheme | None) -> tuple[PlanStep, ...]:
-    """What apply does on the host and its card; where the scheme is in force already, no more than to say which functions
-    are lacking.
+    """What apply does on the host and its card; where the scheme is in force already, no more than to say which
+    functions are lacking.
     """
     nic = traits.smart_nic(host)
     where = host.name if nic is None or nic.dpu is None else f"DPU {nic.dpu} of {host.name}"
@@ -54,7 +54,7 @@ def _lacking(nic: Nic | None, load: Load, where: str) -> tuple[PlanStep, ...]:
     short = parts.count_vnics(load.ports - offered)
     return (
         PlanStep(
-            do="wait", on=where, what=f"{nic.name} offers {offered} virtual functions: {short} without one"
+            do="check", on=where, what=f"{nic.name} offers {offered} virtual functions: {short} without one"
         ),
     )
 
