@@ -18,7 +18,7 @@ from anyvisor.model.condition import CARD_READY, LEGACY, Condition
 from anyvisor.model.kinds import Hypervisor, Scheme
 from anyvisor.model.names import HostName, ObjectKey, PortName
 from anyvisor.model.plan import EscapingPair
-from anyvisor.model.state import State, StationReading, Telemetry, VnicReading
+from anyvisor.model.state import HostState, State, StationReading, Telemetry, VnicReading
 from anyvisor.model.vnic import PathCount
 from anyvisor.planner.capacity import alarms
 from anyvisor.planner.fallbacks import duty_conditions
@@ -115,7 +115,8 @@ def overall_view(
         for port, attachment in state.attachments.items()
     }
     # The counters of a card that switches unseen stand still: what they say was true before.
-    shares |= {port: Share(silent=1) for port, a in state.attachments.items() if _is_unseen(state, a.host)}
+    unseen = {name for name, known in state.hosts.items() if _is_unseen(known)}
+    shares |= {port: Share(silent=1) for port, a in state.attachments.items() if a.host in unseen}
     by_host: defaultdict[HostName, list[PortName]] = defaultdict(list)
     for port, attachment in state.attachments.items():
         by_host[attachment.host].append(port)
@@ -168,11 +169,8 @@ def _reading(telemetry: Telemetry, attachment: Attachment) -> VnicReading | None
     return replace(reading, hypervisor=card.counted, native=card.counted)
 
 
-def _is_unseen(state: State, host: HostName) -> bool:
-    known = state.hosts.get(host)
-    return known is not None and any(
-        each.kind == CARD_READY and each.reason == LEGACY for each in known.conditions
-    )
+def _is_unseen(known: HostState) -> bool:
+    return any(each.kind == CARD_READY and each.reason == LEGACY for each in known.conditions)
 
 
 def _attached(state: State, port: PortName) -> bool:
@@ -198,7 +196,7 @@ def _host(
         *state.conditions.get(ObjectKey("host", name), ()),
         *also,
     )
-    if share.silent and _is_unseen(state, name):
+    if share.silent and known is not None and _is_unseen(known):
         message = (
             f"the card of {name} is in legacy mode: its {share.silent} vNICs escape, and nothing counts them"
         )

@@ -11,6 +11,7 @@ from anyvisor.model.state import State
 from anyvisor.model.vnic import Counters, PathCount
 from anyvisor.reconcile.counting import Counting, Raw
 from anyvisor.reconcile.measuring import Measuring, Sources
+from anyvisor.testing.host import DictMemory
 
 HOST, PORT = HostName("kvm1"), PortName("web")
 ATTACHMENT = Attachment(
@@ -18,20 +19,9 @@ ATTACHMENT = Attachment(
 )
 
 
-class Remembered:
-    def __init__(self):
-        self.documents = {}
-
-    def load(self, name):
-        return self.documents.get(name, {})
-
-    def save(self, name, document, *, durable=True):
-        self.documents[name] = document
-
-
 @pytest.fixture
 def memory():
-    return Remembered()
+    return DictMemory()
 
 
 def raw(device, sent, slow=0):

@@ -100,25 +100,17 @@ def test_a_machine_without_the_program_says_so():
         Devlink(["/no-such-devlink"]).devices()
 
 
-def test_a_kernel_without_devlink_is_told_from_one_that_fails_now(tmp_path):
-    script = tmp_path / "devlink"
-    script.write_text("#!/bin/sh\necho Failed to connect to devlink Netlink >&2\nexit 1\n")
-    script.chmod(0o755)
-    with pytest.raises(TerminalError, match="Failed to connect"):
-        Devlink([str(script)]).ports()
-
-    script.write_text("#!/bin/sh\necho kernel answers: No buffer space available >&2\nexit 1\n")
-    with pytest.raises(RetryableError, match="No buffer space"):
-        Devlink([str(script)]).ports()
-
-
-def test_a_program_that_prints_something_else_is_tried_again(tmp_path):
-    script = tmp_path / "devlink"
-    script.write_text("#!/bin/sh\necho oops\n")
-    script.chmod(0o755)
-
-    with pytest.raises(RetryableError, match="no JSON"):
-        Devlink([str(script)]).devices()
+@pytest.mark.parametrize(
+    ("does", "error", "said"),
+    [
+        ("echo Failed to connect to devlink Netlink >&2; exit 1", TerminalError, "Failed to connect"),
+        ("echo kernel answers: No buffer space available >&2; exit 1", RetryableError, "No buffer space"),
+        ("echo oops", RetryableError, "no JSON"),
+    ],
+)
+def test_a_kernel_without_devlink_is_told_from_a_program_that_fails_now(does, error, said):
+    with pytest.raises(error, match=said):
+        Devlink(["sh", "-c", does]).devices()
 
 
 def test_what_the_kernel_refuses_is_said_in_its_words(devlink):
