@@ -64,6 +64,8 @@ def connected_estate(manager: Manager, owner: str, *, answer_seconds: float | No
 def _not_installed(manager: Manager, error: ModuleNotFoundError, extra: str) -> AnyvisorError:
     """Vendors' clients are extras: who has no such hosts installs none."""
     missing = str(error.name)
+    if missing.partition(".")[0] == __package__.partition(".")[0]:
+        raise error  # a part of anyvisor itself is not there: no extra brings it
     return TerminalError(
         f"{manager.name}: its driver needs the Python package {missing}, which is not installed here",
         hint=f"pip install 'anyvisor[{extra}]'",

@@ -334,3 +334,22 @@ def test_another_vlan_is_another_pair(ovs, trunked):
 
     assert ovs.vsctl("get", "Port", pair_names(PAIR.port)[1], "tag") == "202"
     assert trunked.observe() == {PAIR.port: replace(PAIR, vlan=202)}
+
+
+def test_a_switch_whose_daemon_died_is_faulty_though_its_database_answers(tmp_path):
+    deep = tmp_path / ("a-folder-with-a-name-longer-than-a-sockets-address" * 3)
+    deep.mkdir()
+    for folder in (tmp_path, deep):
+        with vswitch(folder) as switch:
+            switch.vsctl("add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=dummy")
+            driver = OpenvSwitch.connect(switch.remote, owner=lambda: OWNER)
+            try:
+                before = driver.fault()
+                switch.stop("ovs-vswitchd")
+                after = driver.fault()
+                assert driver.observe_chassis().bridges
+            finally:
+                driver.close()
+        assert before is None
+        assert after is not None
+        assert "ovs-vswitchd does not run" in after

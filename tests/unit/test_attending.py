@@ -19,6 +19,16 @@ except TerminalError as error:
 """
 
 
+def test_a_part_of_our_own_that_is_not_there_is_no_client_to_be_installed():
+    program = PROGRAM.format(driver="xapi", module="anyvisor.drivers.xapi.vif")
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert done.returncode != 0
+    assert "ModuleNotFoundError" in done.stderr
+    assert "pip install" not in done.stderr + done.stdout
+
+
 @pytest.mark.parametrize(
     ("driver", "module", "extra"), [("xapi", "XenAPI", "xen"), ("vsphere", "pyVmomi", "vsphere")]
 )

@@ -87,6 +87,23 @@ def test_no_frame_goes_from_guest_to_guest_but_through_the_appliance(xen):
     assert arrived >= 20, f"too few to show anything: {between}"
 
 
+def test_a_vif_that_is_put_into_a_bridge_of_dom0_is_taken_out_and_let_in_again(xen):
+    """As a hotplug script does, or an operator: without the agent's mark."""
+    vif, address = f"vif{xen.domain('g1')}.0", xen.guests["g1"][1]
+    xen.machine.do("ip", "link", "add", "stray", "type", "bridge")
+    xen.machine.do("ip", "link", "set", vif, "alias", "")
+    xen.machine.do("ip", "link", "set", vif, "master", "stray")
+
+    def master():
+        (link,) = json.loads(xen.machine.do("ip", "-j", "link", "show", vif))
+        return link.get("master")
+
+    xen.eventually("it is on the inner switch", lambda: master() == inner_bridge(xen))
+    xen.eventually("it is reached", lambda: xen.connects("web1", address, 80))
+    assert not xen.connects("web1", address, FORBIDDEN)
+    xen.machine.do("ip", "link", "delete", "stray")
+
+
 def inner_bridge(xen):
     state = xen.state()
     return inner_place(state.site.hosts["xen1"], state.owner).switch

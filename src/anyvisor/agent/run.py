@@ -148,7 +148,7 @@ def assembled(settings: AgentSettings, store: Store, wake: Callable[[], None]) -
             outages=outages,
             ways=Ways(
                 separation=Separation(bridges, hypervisor),
-                parting=None if settings.is_appliance else Parting(bridges, hypervisor),
+                parting=None if settings.is_appliance else Parting(bridges, hypervisor, surroundings),
                 conversion=conversion,
                 trunking=_trunking(settings, integration),
                 driver_domain=_driver_domain(settings, integration),

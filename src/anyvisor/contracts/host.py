@@ -39,6 +39,9 @@ class ChassisSwitch(SwitchDriver, Protocol):
     def controlled(self) -> bool:
         """Whether ovn-controller has programmed the integration bridge."""
 
+    def fault(self) -> str | None:
+        """What keeps the switch from taking new flows in, though its database answers; None: nothing that is seen."""
+
     def tunnels(self) -> Mapping[HostName, str]:
         """The other chassis that ovn-controller has made a tunnel to, with their tunnel addresses."""
 

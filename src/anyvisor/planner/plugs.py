@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from anyvisor.model.attachment import Attachment, Plug, PlugStep, Steered, Unplug
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import HostName, Mac, PortName
+from anyvisor.model.port import Port
 from anyvisor.model.vnic import Vnic
 from anyvisor.planner.chassis import INTEGRATION_BRIDGE
 
@@ -16,15 +19,48 @@ TRUNK_BRIDGE = "br-trunk"
 """On an appliance: the bridge that the trunk card is in."""
 
 
-def devices_by_port(attachments: Iterable[Attachment], vnics: Iterable[Vnic]) -> dict[PortName, str]:
-    """The host-side device of each port whose vNIC is there: by the port's identity where the hypervisor carries it,
-    else by MAC.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundDevices:
+    """The host-side device of each port whose vNIC is there, and what is wrong where several VMs claim one port."""
+
+    by_port: Mapping[PortName, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+
+
+def found_devices(
+    attachments: Iterable[Attachment], vnics: Iterable[Vnic], ports: Mapping[PortName, Port]
+) -> FoundDevices:
+    """By the port's identity where the hypervisor carries it, else by MAC; of several VMs with one MAC that which the
+    site (`ports`) names, and none if it names none of them. Of a VM that is there twice the vNIC that is listed last.
     """
-    listed = tuple(vnics)
-    by_port = {vnic.port: vnic.device for vnic in listed if vnic.port is not None and vnic.device is not None}
-    by_mac: dict[Mac, str] = {vnic.mac: vnic.device for vnic in listed if vnic.device is not None}
-    found = ((a.port, by_port.get(a.port) or by_mac.get(a.mac)) for a in attachments)
-    return {port: device for port, device in found if device is not None}
+    listed = [vnic for vnic in vnics if vnic.device is not None]
+    by_port = {vnic.port: vnic for vnic in listed if vnic.port is not None}
+    by_mac: defaultdict[Mac, list[Vnic]] = defaultdict(list)
+    for vnic in listed:
+        by_mac[vnic.mac].append(vnic)
+    devices: dict[PortName, str] = {}
+    doubts: list[str] = []
+    for a in attachments:
+        held = [by_port[a.port]] if a.port in by_port else by_mac.get(a.mac, [])
+        choice = held
+        if len({vnic.vm for vnic in held}) > 1:
+            named = ports[a.port].vm if a.port in ports else None
+            choice = [vnic for vnic in held if named is not None and vnic.vm == named]
+            doubts.append(_doubt(a, held, named if choice else None))
+        if choice and choice[-1].device is not None:
+            devices[a.port] = choice[-1].device
+    return FoundDevices(by_port=devices, doubts=tuple(doubts))
+
+
+def _doubt(attachment: Attachment, held: Iterable[Vnic], vm: str | None) -> str:
+    there = ", ".join(sorted(f"{vnic.device} of {vnic.vm or 'a VM without name'}" for vnic in held))
+    then = (
+        f"port {attachment.port} stays with {vm}, as the site says; give the others addresses of their own"
+        if vm is not None
+        else f"port {attachment.port} is given to none of them: name its VM in the site file (ports[].vm), or give the "
+        "others addresses of their own"
+    )
+    return f"several vNICs have the MAC {attachment.mac} ({there}): {then}"
 
 
 def integration_plugs(

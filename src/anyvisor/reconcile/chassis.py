@@ -318,7 +318,7 @@ class ChassisReconciler:
         # A host that was substituted before: its vNICs leave the integration bridge first.
         with suppress(UnreachableError):
             self._integration.unplug_all()
-        plugged, problems = separation.carry_out(host, mine, state.site.networks)
+        plugged, problems = separation.carry_out(state.site, host, mine)
         self._outages.end(plugged)
         conditions = (findings.agent_ready(), *findings.vnics_plugged(problems))
         return Result(carried=Scheme.SEPARATION, conditions=conditions, plugged=plugged)

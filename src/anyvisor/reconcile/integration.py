@@ -13,6 +13,7 @@ from anyvisor.errors import TerminalError
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.host import Host
 from anyvisor.model.names import PortName
+from anyvisor.model.site import Site
 from anyvisor.model.state import State
 from anyvisor.model.tls import TlsFiles
 from anyvisor.planner.chassis import (
@@ -24,7 +25,7 @@ from anyvisor.planner.chassis import (
     release_keys,
 )
 from anyvisor.planner.chassis_steps import describe
-from anyvisor.planner.plugs import devices_by_port, integration_plugs, plug_steps
+from anyvisor.planner.plugs import FoundDevices, found_devices, integration_plugs, plug_steps
 from anyvisor.reconcile.outage import Outages
 from anyvisor.reconcile.plugging import carry_out
 
@@ -39,6 +40,15 @@ class Integrated:
     mappings: Mapping[str, str]
     chassis_problems: tuple[str, ...] = ()
     vnic_problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluggedIn:
+    """What is plugged, by port; what could not be plugged; and where it is in doubt whose vNIC is whose."""
+
+    devices: Mapping[PortName, str]
+    problems: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 class Integration:
@@ -77,9 +87,12 @@ class Integration:
         """Configure and plug. With `take_from_bridges` vNICs in Linux bridges are taken out of them; without, they
         are reported: moving them is the scheme `substitution`. `card` is set where a network card switches."""
         problems, mappings = self.configure(state, host, card=card)
-        plugged, unplugged = self.plug(host, attachments, take_from_bridges=take_from_bridges)
+        done = self.plug(state.site, host, attachments, take_from_bridges=take_from_bridges)
         return Integrated(
-            plugged=plugged, mappings=mappings, chassis_problems=problems, vnic_problems=unplugged
+            plugged=done.devices,
+            mappings=mappings,
+            chassis_problems=problems,
+            vnic_problems=(*done.problems, *done.doubts),
         )
 
     def configure(
@@ -104,7 +117,8 @@ class Integration:
         switch.configure(plan.steps)
         present = switch.observe_chassis().bridges
         mappings = {p: b.name for b in desired.bridges if b.name in present for p in b.physical}
-        return plan.problems, mappings
+        fault = switch.fault()
+        return (*plan.problems, *([fault] if fault is not None else [])), mappings
 
     def desired(self, state: State, host: Host, bridges: tuple[ProviderBridge, ...] | None = None) -> Chassis:
         """The chassis that the site wants this host to be."""
@@ -131,18 +145,19 @@ class Integration:
             tls=self._tls,
         )
 
-    def devices(self, host: Host, attachments: Iterable[Attachment]) -> Mapping[PortName, str]:
+    def found(self, site: Site, host: Host, attachments: Iterable[Attachment]) -> FoundDevices:
         """The device of each port whose vNIC is there."""
         vnics = self._hypervisor.vnics(host.name) if self._hypervisor is not None else self.switch().vnics()
-        return devices_by_port(attachments, vnics)
+        return found_devices(attachments, vnics, site.ports)
 
     def plug(
-        self, host: Host, attachments: Iterable[Attachment], *, take_from_bridges: bool
-    ) -> tuple[Mapping[PortName, str], tuple[str, ...]]:
-        """Plug every vNIC that is there into the integration bridge; returns what is plugged, and what is wrong."""
+        self, site: Site, host: Host, attachments: Iterable[Attachment], *, take_from_bridges: bool
+    ) -> PluggedIn:
+        """Plug every vNIC that is there into the integration bridge."""
         switch = self.switch()
         listed = tuple(attachments)
-        devices = self.devices(host, listed)
+        found = self.found(site, host, listed)
+        devices = found.by_port
         masters = self._surroundings.masters() if self._surroundings is not None else {}
         stuck = {port: device for port, device in devices.items() if device in masters}
         problems: tuple[str, ...] = ()
@@ -160,7 +175,8 @@ class Integration:
         problems = (*problems, *carry_out(switch, steps))
         if self._outages.waiting:
             self._outages.end(switch.installed(self._outages.waiting))
-        return {port: plug.device for port, plug in switch.observe().items()}, problems
+        plugged = {port: plug.device for port, plug in switch.observe().items()}
+        return PluggedIn(devices=plugged, problems=problems, doubts=found.doubts)
 
     def unplug_all(self) -> None:
         """Take every vNIC of ours out of the integration bridge."""

@@ -10,9 +10,9 @@ from anyvisor.contracts.host import NativeSwitchDriver
 from anyvisor.contracts.hypervisor import HypervisorDriver
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.host import Host
-from anyvisor.model.names import NetworkName, PortName
-from anyvisor.model.network import Network
-from anyvisor.planner.plugs import devices_by_port, plug_steps
+from anyvisor.model.names import PortName
+from anyvisor.model.site import Site
+from anyvisor.planner.plugs import found_devices, plug_steps
 from anyvisor.planner.segments import layout
 from anyvisor.reconcile.plugging import carry_out
 
@@ -27,7 +27,7 @@ class Separation:
         self._hypervisor = hypervisor
 
     def carry_out(
-        self, host: Host, attachments: Iterable[Attachment], networks: Mapping[NetworkName, Network]
+        self, site: Site, host: Host, attachments: Iterable[Attachment]
     ) -> tuple[Mapping[PortName, str], tuple[str, ...]]:
         """Make bridges, plug, remove bridges; returns what is plugged, and what is wrong.
 
@@ -35,13 +35,13 @@ class Separation:
             ForeignObjectError: a card that a network needs is in somebody else's bridge.
         """
         listed = tuple(attachments)
-        devices = devices_by_port(listed, self._hypervisor.vnics(host.name))
+        found = found_devices(listed, self._hypervisor.vnics(host.name), site.ports)
         capabilities = self.switch.capabilities
         wanted = layout(
             host,
             listed,
-            networks,
-            devices,
+            site.networks,
+            found.by_port,
             vlan_filtering=capabilities.vlan_filtering,
             vlan_devices=capabilities.vlan_devices,
         )
@@ -51,7 +51,7 @@ class Separation:
         if steps:
             self.switch.shape(wanted.bridges)  # what has been emptied can go now
         plugged = {port: plug.device for port, plug in self.switch.observe().items()}
-        return plugged, (*wanted.problems.values(), *problems)
+        return plugged, (*wanted.problems.values(), *problems, *found.doubts)
 
     def dismantle(self) -> None:
         """Take everything of ours out of the Linux bridges and remove those that we made."""

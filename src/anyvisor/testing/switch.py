@@ -96,6 +96,7 @@ class FakeOpenvSwitch(FakeSwitch):
         self.seen: tuple[Vnic, ...] = ()
         self.steered: tuple[Steered, ...] = ()
         self.steering_failure: AnyvisorError | None = None
+        self.broken: str | None = None
 
     @property
     def capabilities(self) -> SwitchCapabilities:
@@ -126,6 +127,10 @@ class FakeOpenvSwitch(FakeSwitch):
         """Those of `up` that are plugged into the integration bridge."""
         there = {port for port, plug in self.plugged.items() if plug.bridge == INTEGRATION_BRIDGE}
         return frozenset(self.up & there & set(ports))
+
+    def fault(self) -> str | None:
+        """What a test put into `broken`."""
+        return self.broken
 
     def tunnels(self) -> Mapping[HostName, str]:
         """Those that a test put into `tunnelled`."""

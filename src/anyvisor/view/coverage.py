@@ -114,7 +114,8 @@ def overall_view(
         )
         for port, attachment in state.attachments.items()
     }
-    # The counters of a card that switches unseen stand still: what they say was true before.
+    # The counters of a card that switches unseen stand still: what they say was true before. Its representors are gone,
+    # so nobody can tell which VMs are off: all count.
     unseen = {name for name, known in state.hosts.items() if _is_unseen(known)}
     shares |= {port: Share(silent=1) for port, a in state.attachments.items() if a.host in unseen}
     by_host: defaultdict[HostName, list[PortName]] = defaultdict(list)

@@ -55,7 +55,7 @@ def agent(world, *, in_domain, fault=None):
             lookout=world.hypervisor,
         )
         if in_domain
-        else Ways(parting=Parting(world.bridges, world.hypervisor), lookout=world.hypervisor)
+        else Ways(parting=Parting(world.bridges, world.hypervisor, world.ground), lookout=world.hypervisor)
     )
     return ChassisReconciler(name, world.store, integration, outages=outages, ways=ways)
 

@@ -10,7 +10,9 @@ from anyvisor.contracts.switch import SwitchCapabilities
 from anyvisor.errors import RetryableError
 from anyvisor.model.condition import Condition
 from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
+from anyvisor.model.port import Port
 from anyvisor.model.state import HostState, Plugged
+from anyvisor.model.vnic import Vnic
 from anyvisor.planner.inner import inner_place
 from anyvisor.planner.plugs import pair_names
 from anyvisor.reconcile.chassis import ChassisReconciler, Ways
@@ -48,7 +50,7 @@ def dom0(world):
         outages=outages,
         ways=Ways(
             separation=Separation(world.bridges, world.hypervisor),
-            parting=Parting(world.bridges, world.hypervisor),
+            parting=Parting(world.bridges, world.hypervisor, world.ground),
         ),
     )
     world.start_vm(TRUNK, "vif9.1")
@@ -218,3 +220,54 @@ def test_the_switch_that_was_a_chassis_before_is_none_beside_its_appliance(dom0)
     assert dom0.ovs.plugged == {}
     assert "system-id" not in dom0.ovs.chassis.settings
     assert {p.device for p in dom0.bridges.plugged.values()} == {"vif1.0"}
+
+
+def without_filters(world):
+    world.bridges._capabilities = SwitchCapabilities()
+
+
+def without_trunk(world):
+    world.hypervisor.stop(HOST, TRUNK)
+
+
+@pytest.mark.parametrize("lacks", [without_filters, without_trunk])
+def test_also_where_nobody_can_be_let_in_no_vif_stays_in_a_bridge_of_dom0(dom0, lacks):
+    behind(dom0, "vm1", M1, 101)
+    dom0.start_vm(M1, "vif1.0")
+    dom0.ground.bridged = {"vif1.0": "xenbr0"}
+    laid(dom0, "vm1")
+    lacks(dom0)
+
+    dom0.agent.reconcile()
+
+    assert dom0.ground.bridged == {}
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_vif_that_its_script_put_into_a_bridge_of_dom0_is_taken_out_of_it(dom0, ready):
+    """It would talk there past the appliance, also while its way is not laid yet."""
+    behind(dom0, "vm1", M1, 101)
+    dom0.start_vm(M1, "vif1.0")
+    dom0.ground.bridged = {"vif1.0": "xenbr0", "vif7.0": "xenbr0"}
+    if ready:
+        laid(dom0, "vm1")
+
+    dom0.agent.reconcile()
+
+    assert dom0.ground.bridged == {"vif7.0": "xenbr0"}, "a VM of somebody else's stays where it is"
+    assert [p.device for p in dom0.bridges.plugged.values()] == (["vif1.0"] if ready else [])
+
+
+def test_a_second_vm_with_the_mac_of_a_port_is_named_and_not_let_in(dom0):
+    behind(dom0, "vm1", M1, 101)
+    site = dom0.store.state.site
+    port = Port(name="vm1", network="web", vm="web1")
+    dom0.store.state = replace(dom0.store.state, site=replace(site, ports={"vm1": port}))
+    laid(dom0, "vm1")
+    for vm, device in (("web1", "vif1.0"), ("thief", "vif2.0")):
+        dom0.hypervisor.start(HOST, Vnic(mac=M1, device=device, vm=vm))
+
+    dom0.agent.reconcile()
+
+    assert [p.device for p in dom0.bridges.plugged.values()] == ["vif1.0"]
+    assert "vif2.0 of thief" in dom0.conditions()["InnerSwitch"].message

@@ -326,3 +326,19 @@ def test_of_a_pools_host_the_agent_makes_the_integration_bridge_and_no_other(wor
     assert world.store.state.hosts[HOST].carried is scheme
     assert set(world.ovs.chassis.bridges) == {"br-int"}
     assert "XAPI makes it" in world.conditions()["ChassisReady"].message
+
+
+def test_a_switch_that_takes_no_flows_in_any_more_is_said_and_what_is_plugged_stays(world):
+    world.attach("vm1", "0a:00:00:00:00:01")
+    world.start_vm("0a:00:00:00:00:01", "tap1")
+    world.agent.reconcile()
+    world.ovs.broken = "ovs-vswitchd does not run"
+
+    assert world.agent.reconcile().error is None
+
+    said = world.conditions()["ChassisReady"]
+    assert (said.true, said.reason, said.message) == (False, "Incomplete", "ovs-vswitchd does not run")
+    assert world.store.state.plugged["vm1"].device == "tap1"
+    world.ovs.broken = None
+    world.agent.reconcile()
+    assert world.conditions()["ChassisReady"].true

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from anyvisor.errors import RetryableError, UnreachableError
 from anyvisor.model.vnic import Counters
 
 _TIMEOUT_SECONDS = 10.0
+_ANSWER_SECONDS = 1.0
 _FLOW = re.compile(
     r"cookie=(?P<cookie>0x[0-9a-f]+), .*?n_packets=(?P<packets>\d+), n_bytes=(?P<bytes>\d+),"
     r"(?P<rest>.*?) actions=(?P<actions>.*)$"
@@ -64,6 +67,23 @@ class OpenFlow:
         text = self._ofctl("dump-aggregate", self._socket(bridge))
         found = re.search(r"flow_count=(\d+)", text)
         return int(found.group(1)) if found is not None else 0
+
+    def answers(self, bridge: str) -> bool:
+        """Whether ovs-vswitchd listens on the management socket of a bridge. Costs one connection."""
+        try:
+            folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
+        except OSError:
+            return False
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.settimeout(_ANSWER_SECONDS)
+                # By its folder's descriptor: a socket's address holds 107 bytes only.
+                probe.connect(f"/proc/self/fd/{folder}/{bridge}.mgmt")
+        except OSError:
+            return False
+        finally:
+            os.close(folder)
+        return True
 
     def _socket(self, bridge: str) -> str:
         return f"unix:{self._folder}/{bridge}.mgmt"

@@ -176,6 +176,15 @@ class OpenvSwitch:
 
         return self._connection.read(view)
 
+    def fault(self) -> str | None:
+        """That ovs-vswitchd does not run: a kernel, or a card, goes on with what it knows. From afar it is not seen."""
+        if self._openflow is None or self._openflow.answers(INTEGRATION_BRIDGE):
+            return None
+        return (
+            "ovs-vswitchd does not run: what flows there are may go on, new ones do not come; start it, or look at its "
+            "log"
+        )
+
     def tunnels(self) -> Mapping[HostName, str]:
         """The other chassis by their names, from the marks that ovn-controller puts on its tunnel ports."""
 
