@@ -1,22 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an ESXi host's switch does with frames, on paper: the rules themselves are carried out."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openflow_machine import Frame, Machine, is_group
 
 from anyvisor.lab.esxi import announce, flows
 from anyvisor.lab.esxi.flows import ANY_VLAN, Learning, Station, Switch
-
-_spec = importlib.util.spec_from_file_location(
-    "openflow_machine", Path(__file__).parent / "openflow_machine.py"
-)
-openflow_machine = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(openflow_machine)
-Frame, Machine, is_group = openflow_machine.Frame, openflow_machine.Machine, openflow_machine.is_group
 
 ALL = "ff:ff:ff:ff:ff:ff"
 SOME = "01:00:5e:00:00:fb"

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Appliances in which no agent may run: child ports in OVN, and the manager's driver speaks for the host."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from estate_world import VMS, World, esx
 
 from anyvisor.model.kinds import AttachmentKind, Scheme
 from anyvisor.model.logical import LogicalTrunk
@@ -15,15 +13,10 @@ from anyvisor.planner.inner import group_name
 from anyvisor.reconcile.tally import Tally
 from anyvisor.reconcile.vigil import watched_seats
 
-SPEC = importlib.util.spec_from_file_location("estate_world", Path(__file__).with_name("test_estate.py"))
-estate_world = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(estate_world)
-VMS = estate_world.VMS
-
 
 @pytest.fixture
 def world():
-    return estate_world.World(agentless=True)
+    return World(agentless=True)
 
 
 def attachments(world):
@@ -72,7 +65,7 @@ def test_a_migration_is_not_staged_and_moves_parent_and_chassis_in_one_with_the_
 def test_a_host_whose_appliance_may_have_an_agent_again_loses_its_trunk(world):
     world.run()
 
-    world.hosts = {name: estate_world.esx(name, Scheme.APPLIANCE) for name in world.hosts}
+    world.hosts = {name: esx(name, Scheme.APPLIANCE) for name in world.hosts}
     world.want(VMS)
     world.run()
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts whose networks NSX owns: NSX is given networks, ports and rules, the vCenter plugs the vNICs in."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
+import estate_world
 import pytest
+from estate_world import VMS
 
 from anyvisor.contracts.controller import Change, ControllerPlan
 from anyvisor.errors import UnreachableError
@@ -19,10 +19,6 @@ from anyvisor.planner.escape import OWN_ADDRESSES, unenforced
 from anyvisor.planner.inner import network_group_name
 from anyvisor.reconcile.entity import ASK_SECONDS, WAIT_SECONDS, EntityReconciler
 
-SPEC = importlib.util.spec_from_file_location("estate_world", Path(__file__).with_name("test_estate.py"))
-estate_world = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(estate_world)
-VMS = estate_world.VMS
 NSX = ObjectKey("manager", "nsx1")
 RULE = Rule(direction=Direction.INGRESS, protocol=Protocol.ICMP, group="web")
 
