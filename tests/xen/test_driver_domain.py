@@ -76,7 +76,8 @@ def test_started_again_it_serves_guests_that_are_started_again(xen):
     xen.await_lease("g1")
 
     address = xen.guests["g1"][1]
-    assert xen.connects("web1", address, 80)
+    # It says its lease before it begins to serve.
+    xen.eventually("g1 is reached", lambda: xen.connects("web1", address, 80))
     assert not xen.connects("web1", address, FORBIDDEN)
 
 

@@ -9,7 +9,7 @@ from anyvisor.model.host import Host, NativeSwitch, Nic
 from anyvisor.model.kinds import Hypervisor, Scheme, SwitchKind
 from anyvisor.model.policy import Floor, Preference
 from anyvisor.planner.choose import choose, verdicts
-from anyvisor.planner.facts import KEYS, TABLES
+from anyvisor.planner.facts import KEYS, TABLES, traits
 from anyvisor.planner.facts.version import parse
 from anyvisor.planner.schemes import SCHEMES, Load
 
@@ -159,9 +159,14 @@ def test_predictions_are_shares_and_what_is_governed_is_also_seen(host, load, sc
 
 
 @given(host=hosts, load=loads, scheme=st.sampled_from(Scheme))
-def test_a_scheme_in_force_leaves_nothing_to_do(host, load, scheme):
+def test_a_scheme_in_force_leaves_nothing_to_do_but_to_check_functions_that_a_card_lacks(host, load, scheme):
+    nic = traits.smart_nic(host)
+    lacks = scheme is Scheme.NIC and nic is not None and load.ports > nic.sriov_vfs
+
+    left = SCHEMES[scheme].steps(host, load, scheme)
+
     assert SCHEMES[scheme].SCHEME is scheme
-    assert SCHEMES[scheme].steps(host, load, scheme) == ()
+    assert [step.do for step in left] == (["check"] if lacks else [])
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
