@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Open vSwitch driver against a real ovsdb-server and ovs-vswitchd with pretended devices."""
 
+import os
+import signal
+import time
 from dataclasses import replace
 
 import pytest
@@ -336,20 +339,63 @@ def test_another_vlan_is_another_pair(ovs, trunked):
     assert trunked.observe() == {PAIR.port: replace(PAIR, vlan=202)}
 
 
-def test_a_switch_whose_daemon_died_is_faulty_though_its_database_answers(tmp_path):
-    deep = tmp_path / ("a-folder-with-a-name-longer-than-a-sockets-address" * 3)
-    deep.mkdir()
-    for folder in (tmp_path, deep):
-        with vswitch(folder) as switch:
-            switch.vsctl("add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=dummy")
-            driver = OpenvSwitch.connect(switch.remote, owner=lambda: OWNER)
-            try:
-                before = driver.fault()
-                switch.stop("ovs-vswitchd")
-                after = driver.fault()
-                assert driver.observe_chassis().bridges
-            finally:
-                driver.close()
-        assert before is None
-        assert after is not None
-        assert "ovs-vswitchd does not run" in after
+@pytest.fixture(params=["", "a-folder-whose-name-is-longer-than-a-sockets-address" * 3])
+def alone(tmp_path, request):
+    """A switch of its own, with a driver."""
+    with vswitch(tmp_path / request.param) as switch:
+        switch.vsctl("add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=dummy")
+        driver = OpenvSwitch.connect(switch.remote, owner=lambda: OWNER)
+        yield switch, driver
+        driver.close()
+
+
+def test_a_switch_whose_daemon_died_is_faulty_though_its_database_answers(alone):
+    switch, driver = alone
+    assert driver.fault() is None
+
+    os.kill(switch.pid("ovs-vswitchd"), signal.SIGKILL)
+    eventually(lambda: driver.fault() is not None)
+
+    assert "nobody listens" in driver.fault()
+    assert "br-int" in driver.observe_chassis().bridges
+
+
+def test_a_switch_whose_daemon_hangs_is_faulty_until_it_goes_on(alone, monkeypatch):
+    switch, driver = alone
+    monkeypatch.setattr("anyvisor.drivers.openvswitch.openflow._ANSWER_SECONDS", 0.3)
+
+    os.kill(switch.pid("ovs-vswitchd"), signal.SIGSTOP)
+    try:
+        said = driver.fault()
+    finally:
+        os.kill(switch.pid("ovs-vswitchd"), signal.SIGCONT)
+
+    assert "ovs-vswitchd hangs" in said
+    eventually(lambda: driver.fault() is None)
+
+
+def test_a_bridge_that_is_not_there_is_no_dead_daemon_for_sure(alone):
+    switch, driver = alone
+    switch.vsctl("del-br", "br-int")
+
+    assert "could not make br-int" in driver.fault()
+
+
+def test_asking_a_switch_whether_it_works_leaves_nothing_in_its_log(alone):
+    switch, driver = alone
+    log = switch.folder / "ovs-vswitchd.log"
+    before = log.read_text()
+
+    for _ in range(20):
+        assert driver.fault() is None
+    switch.run("ovs-appctl", "-t", str(switch.folder / "ovs-vswitchd.ctl"), "vlog/list")
+
+    added = log.read_text().removeprefix(before)
+    assert "WARN" not in added, added
+
+
+def eventually(true):
+    give_up = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)

@@ -102,8 +102,15 @@ class Surroundings(Protocol):
     def masters(self) -> Mapping[str, str]:
         """The Linux bridge of each device that is in one."""
 
+    def switches(self) -> Mapping[str, str]:
+        """The same, and ``ovs-system`` for a device that Open vSwitch's kernel datapath has."""
+
     def release(self, device: str) -> None:
-        """Take a device out of its Linux bridge, with our mark on it. Repeating it is not an error."""
+        """Take a device out of its Linux bridge, with our mark on it. Repeating it is not an error.
+
+        Raises:
+            ForeignObjectError: what it is in is no Linux bridge.
+        """
 
     def source_address(self, remote: str) -> str | None:
         """The address of the host from which an OVSDB remote is reached, None if there is no way."""

@@ -24,6 +24,8 @@ class Attachment:
     kind: AttachmentKind
     network: NetworkName
     mac: Mac
+    vm: str | None = None
+    """The VM that the site names for the port: by it vNICs with one MAC are told apart."""
     vlan: int | None = None
     switch: SwitchName | None = None
     """The native switch that carries `vlan`; None where OVS itself is the switch."""

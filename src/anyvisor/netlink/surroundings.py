@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 
+from anyvisor.errors import ForeignObjectError
 from anyvisor.netlink.links import ALIAS, Link, change_link, netlink, read_links, set_master
 
 _LINK_SCOPE = 253
@@ -28,10 +29,24 @@ class Surroundings:
         """The Linux bridge of each device that is in one."""
         return _masters(read_links())
 
+    def switches(self) -> Mapping[str, str]:
+        """The same, and ``ovs-system`` for a device that Open vSwitch's kernel datapath has."""
+        return {link.name: link.master for link in read_links().values() if link.master is not None}
+
     def release(self, device: str) -> None:
-        """Take a device out of its Linux bridge, with our mark on it."""
-        link = read_links().get(device)
+        """Take a device out of its Linux bridge, with our mark on it.
+
+        Raises:
+            ForeignObjectError: what it is in is no Linux bridge.
+        """
+        links = read_links()
+        link = links.get(device)
         if link is not None and link.master is not None:
+            if device not in _masters(links):
+                raise ForeignObjectError(
+                    f"{device} is in {link.master}, which is no Linux bridge",
+                    hint=f"ovs-vsctl del-port {device}, if Open vSwitch has it",
+                )
             set_master(device, None)
         if link is not None and link.alias.startswith(ALIAS):
             change_link(device, ifalias="")

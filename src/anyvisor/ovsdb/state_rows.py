@@ -26,7 +26,20 @@ DECIDED = {
     "Security_Group": frozenset({"conditions"}),
     "Port": frozenset({"hwaddr", "addresses", "placed", "moving_to", "conditions"}),
     "Attachment": frozenset(
-        {"port", "host", "kind", "network", "mac", "vlan", "switch", "staged", "appliance", "shared", "card"}
+        {
+            "port",
+            "host",
+            "kind",
+            "network",
+            "mac",
+            "vm",
+            "vlan",
+            "switch",
+            "staged",
+            "appliance",
+            "shared",
+            "card",
+        }
     ),
     "Tag": frozenset({"scope", "vlan", "holder", "released"}),
     "Move": frozenset({"port", "begun", "origin", "target", "staged", "arrived", "finalised", "returned"}),
@@ -112,6 +125,7 @@ def attachment(row: Row) -> Attachment:
         kind=AttachmentKind(columns.one(row, "kind")),
         network=NetworkName(columns.one(row, "network")),
         mac=Mac(columns.one(row, "mac")),
+        vm=columns.one(row, "vm"),
         vlan=columns.one(row, "vlan"),
         switch=None if switch is None else SwitchName(switch),
         staged=None if staged is None else HostName(staged),
@@ -128,6 +142,7 @@ def attachment_cells(attachment: Attachment) -> Cells:
         "kind": attachment.kind.value,
         "network": attachment.network,
         "mac": attachment.mac,
+        "vm": attachment.vm,
         "vlan": attachment.vlan,
         "switch": attachment.switch,
         "staged": attachment.staged,

@@ -293,6 +293,7 @@ class Decider:
             kind=kind,
             network=port.network,
             mac=settled.mac,
+            vm=port.vm,
             vlan=segment.vlan if segment is not None else None,
             staged=self._staged_beside(port, kind),
         )
@@ -322,6 +323,7 @@ class Decider:
             kind=kind,
             network=port.network,
             mac=settled.mac,
+            vm=port.vm,
             vlan=tag.vlan,
             shared=shared,
             switch=place.switch,

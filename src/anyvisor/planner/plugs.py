@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from anyvisor.model.attachment import Attachment, Plug, PlugStep, Steered, Unplug
 from anyvisor.model.kinds import AttachmentKind
 from anyvisor.model.names import HostName, Mac, PortName
-from anyvisor.model.port import Port
 from anyvisor.model.vnic import Vnic
 from anyvisor.planner.chassis import INTEGRATION_BRIDGE
 
@@ -21,46 +20,61 @@ TRUNK_BRIDGE = "br-trunk"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundDevices:
-    """The host-side device of each port whose vNIC is there, and what is wrong where several VMs claim one port."""
+    """The host-side device of each port whose vNIC is there. Where several VMs claim a port, `doubts` says so, and
+    `contested` are the devices, with the port, of which nobody knows whose is the right one.
+    """
 
     by_port: Mapping[PortName, str] = field(default_factory=dict)
+    contested: Mapping[str, PortName] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
 
 
 def found_devices(
-    attachments: Iterable[Attachment], vnics: Iterable[Vnic], ports: Mapping[PortName, Port]
+    attachments: Iterable[Attachment], vnics: Iterable[Vnic], held: Mapping[PortName, str] | None = None
 ) -> FoundDevices:
-    """By the port's identity where the hypervisor carries it, else by MAC; of several VMs with one MAC that which the
-    site (`ports`) names, and none if it names none of them. Of a VM that is there twice the vNIC that is listed last.
+    """By the port's identity where the hypervisor carries it, else by MAC. Of several VMs that which the site names has
+    the port, else that which has it now (`held`: device by port), else none. Of a VM that is there twice the vNIC
+    that is listed last.
     """
-    listed = [vnic for vnic in vnics if vnic.device is not None]
-    by_port = {vnic.port: vnic for vnic in listed if vnic.port is not None}
+    listed = tuple(attachments)
+    names = {a.port for a in listed}
+    by_identity: defaultdict[PortName, list[Vnic]] = defaultdict(list)
     by_mac: defaultdict[Mac, list[Vnic]] = defaultdict(list)
-    for vnic in listed:
-        by_mac[vnic.mac].append(vnic)
+    for vnic in vnics:
+        if vnic.device is not None and vnic.port in names:
+            by_identity[vnic.port].append(vnic)
+        elif vnic.device is not None:
+            by_mac[vnic.mac].append(vnic)
     devices: dict[PortName, str] = {}
+    contested: dict[str, PortName] = {}
     doubts: list[str] = []
-    for a in attachments:
-        held = [by_port[a.port]] if a.port in by_port else by_mac.get(a.mac, [])
-        choice = held
-        if len({vnic.vm for vnic in held}) > 1:
-            named = ports[a.port].vm if a.port in ports else None
-            choice = [vnic for vnic in held if named is not None and vnic.vm == named]
-            doubts.append(_doubt(a, held, named if choice else None))
+    for a in listed:
+        claims = by_identity.get(a.port) or by_mac.get(a.mac, [])
+        choice = claims
+        if len({vnic.vm for vnic in claims}) > 1:
+            choice = _rightful(a, claims, (held or {}).get(a.port))
+            doubts.append(_doubt(a, claims, choice))
         if choice and choice[-1].device is not None:
             devices[a.port] = choice[-1].device
-    return FoundDevices(by_port=devices, doubts=tuple(doubts))
+        else:
+            contested |= {vnic.device: a.port for vnic in claims if vnic.device is not None}
+    return FoundDevices(by_port=devices, contested=contested, doubts=tuple(doubts))
 
 
-def _doubt(attachment: Attachment, held: Iterable[Vnic], vm: str | None) -> str:
-    there = ", ".join(sorted(f"{vnic.device} of {vnic.vm or 'a VM without name'}" for vnic in held))
+def _rightful(attachment: Attachment, claims: Iterable[Vnic], held: str | None) -> list[Vnic]:
+    named = [vnic for vnic in claims if attachment.vm is not None and vnic.vm == attachment.vm]
+    return named or [vnic for vnic in claims if vnic.device == held]
+
+
+def _doubt(attachment: Attachment, claims: Iterable[Vnic], choice: list[Vnic]) -> str:
+    there = ", ".join(sorted(f"{vnic.device} of {vnic.vm or 'a VM without name'}" for vnic in claims))
     then = (
-        f"port {attachment.port} stays with {vm}, as the site says; give the others addresses of their own"
-        if vm is not None
-        else f"port {attachment.port} is given to none of them: name its VM in the site file (ports[].vm), or give the "
-        "others addresses of their own"
+        f"it stays with {choice[-1].device}; give the others addresses of their own"
+        if choice
+        else "none of them is given it: name its VM in the site file (ports[].vm), or give the others addresses of "
+        "their own"
     )
-    return f"several vNICs have the MAC {attachment.mac} ({there}): {then}"
+    return f"several VMs claim port {attachment.port} with the MAC {attachment.mac} ({there}): {then}"
 
 
 def integration_plugs(

@@ -21,7 +21,6 @@ from anyvisor.model.attachment import Attachment
 from anyvisor.model.condition import Condition
 from anyvisor.model.host import Host
 from anyvisor.model.names import PortName
-from anyvisor.model.site import Site
 from anyvisor.model.state import State
 from anyvisor.planner.chassis import OWNER, ObservedChassis, chassis_plan
 from anyvisor.planner.chassis_steps import AddUplink, MakeBridge
@@ -106,7 +105,7 @@ class Conversion:
         self.recover()  # what an earlier look could not put back
         journal = self._journal()
         observed = self._observed()
-        plan = self._plan(state.site, host, listed, observed)
+        plan = self._plan(host, listed, observed)
         if not plan.needed:
             return _converted(journal) if journal.phase == "done" else None
         subject = _fingerprint(state, host)
@@ -177,19 +176,22 @@ class Conversion:
             return ObservedChassis()  # it is looked at again once it runs
 
     def _plan(
-        self, site: Site, host: Host, attachments: tuple[Attachment, ...], observed: ObservedChassis
+        self, host: Host, attachments: tuple[Attachment, ...], observed: ObservedChassis
     ) -> ConversionPlan:
         bridges = self._grounds.network.bridges()
         first = conversion_plan(host, bridges, vnics=(), datapath=self._grounds.datapath)
         if not first.needed:
             return ConversionPlan()
-        return conversion_plan(
+        found = self._integration.found(host, attachments)
+        plan = conversion_plan(
             host,
             bridges,
-            vnics=frozenset(self._integration.found(site, host, attachments).by_port.values()),
+            vnics=frozenset(found.by_port.values()),
             switch_bridges=_foreign(observed),
             datapath=self._grounds.datapath,
         )
+        # A vNIC that several claim is nobody's, and so in the way: the doubt says why.
+        return replace(plan, problems=(*found.doubts, *plan.problems)) if plan.problems else plan
 
     def _convert(self, run: _Run) -> None:
         steps: tuple[tuple[str, str, Callable[[_Run], None]], ...] = (
@@ -336,7 +338,7 @@ class Conversion:
         """Plug what is there now. Only that: what comes later is not in the journal, and is taken over afterwards."""
         masters = self._grounds.surroundings.masters()
         plugged = self._grounds.switch().observe()
-        devices = self._devices(run)
+        devices = self._devices(run, {port: plug.device for port, plug in plugged.items()})
         fresh = {
             (port, device): MovedVnic(port=port, device=device, bridge=masters.get(device, ""))
             for port, device in sorted(devices.items())
@@ -345,12 +347,12 @@ class Conversion:
         known = {(vnic.port, vnic.device): vnic for vnic in run.journal.vnics}
         self._note(run, vnics=tuple((fresh | known).values()))
         chosen = [a for a in run.attachments if a.port in devices or a.port in plugged]
-        done = self._integration.plug(run.state.site, run.host, chosen, take_from_bridges=True)
+        done = self._integration.plug(run.host, chosen, take_from_bridges=True)
         run.plugged = done.devices
         return done.problems
 
-    def _devices(self, run: _Run) -> Mapping[PortName, str]:
-        return self._integration.found(run.state.site, run.host, run.attachments).by_port
+    def _devices(self, run: _Run, held: Mapping[PortName, str]) -> Mapping[PortName, str]:
+        return self._integration.found(run.host, run.attachments, held).by_port
 
     def _settle(self, run: _Run) -> None:
         run.announce(run.plugged)
@@ -360,7 +362,7 @@ class Conversion:
             installed = self._grounds.switch().installed(moved)
             self._outages.end(installed)
             # A VM that has ended meanwhile waits for nothing.
-            return moved <= installed or moved & set(self._devices(run)) <= installed
+            return moved <= installed or moved & set(self._devices(run, run.plugged)) <= installed
 
         self._grounds.patience.until(settled, "not every vNIC that was moved was connected by the controller")
 

@@ -38,10 +38,5 @@ class DriverDomain:
         problems, mappings = self._integration.configure(state, self._ground.chassis(host))
         if (fault := self._fault_of(self._ground.uplink)) is not None:
             problems = (*problems, fault)
-        done = self._integration.plug(state.site, host, attachments, take_from_bridges=False)
-        return Integrated(
-            plugged=done.devices,
-            mappings=mappings,
-            chassis_problems=problems,
-            vnic_problems=(*done.problems, *done.doubts),
-        )
+        done = self._integration.plug(host, attachments, take_from_bridges=False)
+        return self._integration.integrated(done, mappings, problems)

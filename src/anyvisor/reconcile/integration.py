@@ -13,7 +13,6 @@ from anyvisor.errors import TerminalError
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.host import Host
 from anyvisor.model.names import PortName
-from anyvisor.model.site import Site
 from anyvisor.model.state import State
 from anyvisor.model.tls import TlsFiles
 from anyvisor.planner.chassis import (
@@ -87,13 +86,28 @@ class Integration:
         """Configure and plug. With `take_from_bridges` vNICs in Linux bridges are taken out of them; without, they
         are reported: moving them is the scheme `substitution`. `card` is set where a network card switches."""
         problems, mappings = self.configure(state, host, card=card)
-        done = self.plug(state.site, host, attachments, take_from_bridges=take_from_bridges)
+        done = self.plug(host, attachments, take_from_bridges=take_from_bridges)
+        return self.integrated(done, mappings, problems)
+
+    def integrated(
+        self, done: PluggedIn, mappings: Mapping[str, str], problems: tuple[str, ...]
+    ) -> Integrated:
+        """Both halves together, with what keeps the switch from taking new flows in."""
         return Integrated(
             plugged=done.devices,
             mappings=mappings,
-            chassis_problems=problems,
+            chassis_problems=(*problems, *self.faults()),
             vnic_problems=(*done.problems, *done.doubts),
         )
+
+    def faults(self) -> tuple[str, ...]:
+        """What keeps the switch from taking new flows in, though its database answers.
+
+        Raises:
+            UnreachableError: not even that does.
+        """
+        fault = self.switch().fault()
+        return () if fault is None else (fault,)
 
     def configure(
         self,
@@ -117,8 +131,7 @@ class Integration:
         switch.configure(plan.steps)
         present = switch.observe_chassis().bridges
         mappings = {p: b.name for b in desired.bridges if b.name in present for p in b.physical}
-        fault = switch.fault()
-        return (*plan.problems, *([fault] if fault is not None else [])), mappings
+        return plan.problems, mappings
 
     def desired(self, state: State, host: Host, bridges: tuple[ProviderBridge, ...] | None = None) -> Chassis:
         """The chassis that the site wants this host to be."""
@@ -145,18 +158,18 @@ class Integration:
             tls=self._tls,
         )
 
-    def found(self, site: Site, host: Host, attachments: Iterable[Attachment]) -> FoundDevices:
-        """The device of each port whose vNIC is there."""
+    def found(
+        self, host: Host, attachments: Iterable[Attachment], held: Mapping[PortName, str] | None = None
+    ) -> FoundDevices:
+        """The device of each port whose vNIC is there; `held` are those that are plugged now."""
         vnics = self._hypervisor.vnics(host.name) if self._hypervisor is not None else self.switch().vnics()
-        return found_devices(attachments, vnics, site.ports)
+        return found_devices(attachments, vnics, held)
 
-    def plug(
-        self, site: Site, host: Host, attachments: Iterable[Attachment], *, take_from_bridges: bool
-    ) -> PluggedIn:
+    def plug(self, host: Host, attachments: Iterable[Attachment], *, take_from_bridges: bool) -> PluggedIn:
         """Plug every vNIC that is there into the integration bridge."""
         switch = self.switch()
         listed = tuple(attachments)
-        found = self.found(site, host, listed)
+        found = self.found(host, listed, {port: plug.device for port, plug in switch.observe().items()})
         devices = found.by_port
         masters = self._surroundings.masters() if self._surroundings is not None else {}
         stuck = {port: device for port, device in devices.items() if device in masters}

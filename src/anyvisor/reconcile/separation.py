@@ -10,8 +10,8 @@ from anyvisor.contracts.host import NativeSwitchDriver
 from anyvisor.contracts.hypervisor import HypervisorDriver
 from anyvisor.model.attachment import Attachment
 from anyvisor.model.host import Host
-from anyvisor.model.names import PortName
-from anyvisor.model.site import Site
+from anyvisor.model.names import NetworkName, PortName
+from anyvisor.model.network import Network
 from anyvisor.planner.plugs import found_devices, plug_steps
 from anyvisor.planner.segments import layout
 from anyvisor.reconcile.plugging import carry_out
@@ -27,7 +27,7 @@ class Separation:
         self._hypervisor = hypervisor
 
     def carry_out(
-        self, site: Site, host: Host, attachments: Iterable[Attachment]
+        self, host: Host, attachments: Iterable[Attachment], networks: Mapping[NetworkName, Network]
     ) -> tuple[Mapping[PortName, str], tuple[str, ...]]:
         """Make bridges, plug, remove bridges; returns what is plugged, and what is wrong.
 
@@ -35,12 +35,13 @@ class Separation:
             ForeignObjectError: a card that a network needs is in somebody else's bridge.
         """
         listed = tuple(attachments)
-        found = found_devices(listed, self._hypervisor.vnics(host.name), site.ports)
+        held = {port: plug.device for port, plug in self.switch.observe().items()}
+        found = found_devices(listed, self._hypervisor.vnics(host.name), held)
         capabilities = self.switch.capabilities
         wanted = layout(
             host,
             listed,
-            site.networks,
+            networks,
             found.by_port,
             vlan_filtering=capabilities.vlan_filtering,
             vlan_devices=capabilities.vlan_devices,

@@ -91,4 +91,9 @@ class Trunking:
             wrong = (*wrong, str(error))
             plugs = {port: plug for port, plug in plugs.items() if not plug.steered}
         plugged = {port: plug.device for port, plug in plugs.items()}
-        return Integrated(plugged=plugged, mappings=mappings, chassis_problems=problems, vnic_problems=wrong)
+        return Integrated(
+            plugged=plugged,
+            mappings=mappings,
+            chassis_problems=(*problems, *self._integration.faults()),
+            vnic_problems=wrong,
+        )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host in memory: its network, its Open vSwitch, its daemons, its disk; one world behind all of them.
+"""A host in memory: its network, its Open vSwitch, its daemons; one world behind all of them.
 
 The rules of a real host hold: a device is in one bridge at most, be it Linux's or Open vSwitch's; an address is on one
 device; a gateway must be on a network of its device; others are reached only over a bridge that has the uplink and the
@@ -9,12 +9,11 @@ address both.
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from anyvisor.errors import RetryableError, TerminalError, UnreachableError
+from anyvisor.errors import ForeignObjectError, RetryableError, TerminalError, UnreachableError
 from anyvisor.model.attachment import Plug, PlugStep
 from anyvisor.model.names import PortName
 from anyvisor.planner.chassis import ObservedChassis
@@ -24,7 +23,7 @@ from anyvisor.testing.faults import Counted, Faults, counted
 from anyvisor.testing.switch import FakeOpenvSwitch
 
 if TYPE_CHECKING:
-    from anyvisor.contracts.host import ChassisSwitch, Daemons, HostNetwork, Memory, Surroundings
+    from anyvisor.contracts.host import ChassisSwitch, Daemons, HostNetwork, Surroundings
 
 
 class FakeHost:
@@ -318,8 +317,16 @@ class FakeSurroundings(Counted):
         return dict(self._host.masters)
 
     @counted
+    def switches(self) -> Mapping[str, str]:
+        """See `Surroundings`."""
+        held = {plug.device: "ovs-system" for plug in self._host.switch.plugged.values()}
+        return {**held, **self._host.masters}
+
+    @counted
     def release(self, device: str) -> None:
         """See `Surroundings`."""
+        if device not in self._host.masters and self._host.holder(device) is not None:
+            raise ForeignObjectError(f"{device} is in ovs-system, which is no Linux bridge")
         self._host.masters.pop(device, None)
 
     @counted
@@ -373,27 +380,8 @@ class FakeDaemons(Counted):
         self._host.controller_runs = self._host.controller_runs and not self._host.stoppable
 
 
-class DictMemory(Counted):
-    """Documents that outlive whoever wrote them. They go through JSON, as on a disk."""
-
-    def __init__(self, faults: Faults | None = None) -> None:
-        super().__init__(faults or Faults())
-        self.documents: dict[str, str] = {}
-
-    @counted
-    def load(self, name: str) -> Mapping[str, Any]:
-        """See `Memory`."""
-        return dict(json.loads(self.documents.get(name, "{}")))
-
-    @counted
-    def save(self, name: str, document: Mapping[str, Any], *, durable: bool = True) -> None:  # noqa: ARG002
-        """See `Memory`."""
-        self.documents[name] = json.dumps(document)
-
-
 if TYPE_CHECKING:
     _switch: type[ChassisSwitch] = HostedOpenvSwitch
     _network: type[HostNetwork] = FakeHostNetwork
     _surroundings: type[Surroundings] = FakeSurroundings
     _daemons: type[Daemons] = FakeDaemons
-    _memory: type[Memory] = DictMemory

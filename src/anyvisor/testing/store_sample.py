@@ -131,7 +131,7 @@ def attached(
     """An attachment with a native switch and a VLAN, shared, where its kind has one."""
     tagged = kind is not AttachmentKind.VIF
     return Attachment(
-        port=port, host=host, kind=kind, network=RED, mac=MAC,
+        port=port, host=host, kind=kind, network=RED, mac=MAC, vm="vm1" if tagged else None,
         vlan=200 if tagged else None, switch=SwitchName("br0") if tagged else None, shared=tagged,
     )  # fmt: skip
 

@@ -45,6 +45,10 @@ class VSwitch:
         """Run ovs-vsctl on it."""
         return self.run("ovs-vsctl", f"--db={self.remote}", "--timeout=15", *arguments).strip()
 
+    def pid(self, daemon: str) -> int:
+        """The process of a daemon that runs."""
+        return int((self.folder / f"{daemon}.pid").read_text(encoding="ascii"))
+
     def start(self, *, dummy: bool) -> None:
         """Start both daemons; the database survives a stop."""
         folder = self.folder

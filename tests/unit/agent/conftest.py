@@ -22,8 +22,9 @@ from anyvisor.reconcile.measuring import Measuring
 from anyvisor.reconcile.outage import Outages
 from anyvisor.reconcile.separation import Separation
 from anyvisor.reconcile.trunking import Ground, Trunking
-from anyvisor.testing.host import DictMemory, FakeHost, FakeSurroundings
+from anyvisor.testing.host import FakeHost, FakeSurroundings
 from anyvisor.testing.hypervisor import FakeHypervisor
+from anyvisor.testing.memory import DictMemory
 from anyvisor.testing.switch import FakeLinuxBridges, FakeOpenvSwitch
 
 HOST = HostName("kvm1")

@@ -9,7 +9,7 @@ import pytest
 
 from anyvisor.agent.memory import StateFolder
 from anyvisor.errors import RetryableError
-from anyvisor.testing.host import DictMemory
+from anyvisor.testing.memory import DictMemory
 
 
 @pytest.fixture(params=["folder", "fake"])

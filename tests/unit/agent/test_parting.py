@@ -8,9 +8,9 @@ import pytest
 from anyvisor.codec.appliance_network import card_macs
 from anyvisor.contracts.switch import SwitchCapabilities
 from anyvisor.errors import RetryableError
+from anyvisor.model.attachment import Plug
 from anyvisor.model.condition import Condition
 from anyvisor.model.kinds import AttachmentKind, Hypervisor, Scheme
-from anyvisor.model.port import Port
 from anyvisor.model.state import HostState, Plugged
 from anyvisor.model.vnic import Vnic
 from anyvisor.planner.inner import inner_place
@@ -231,7 +231,9 @@ def without_trunk(world):
 
 
 @pytest.mark.parametrize("lacks", [without_filters, without_trunk])
-def test_also_where_nobody_can_be_let_in_no_vif_stays_in_a_bridge_of_dom0(dom0, lacks):
+def test_also_where_nobody_can_be_let_in_no_vif_stays_in_a_bridge_of_dom0_and_who_is_cut_off_is_said(
+    dom0, lacks
+):
     behind(dom0, "vm1", M1, 101)
     dom0.start_vm(M1, "vif1.0")
     dom0.ground.bridged = {"vif1.0": "xenbr0"}
@@ -241,6 +243,64 @@ def test_also_where_nobody_can_be_let_in_no_vif_stays_in_a_bridge_of_dom0(dom0, 
     dom0.agent.reconcile()
 
     assert dom0.ground.bridged == {}
+    assert "cut off for it: vif1.0" in dom0.conditions()["InnerSwitch"].message
+
+
+def test_a_vif_that_we_plugged_and_somebody_moved_is_taken_out_also_while_the_appliance_is_away(dom0):
+    behind(dom0, "vm1", M1, 101)
+    dom0.start_vm(M1, "vif1.0")
+    laid(dom0, "vm1")
+    dom0.agent.reconcile()
+    without_trunk(dom0)
+
+    dom0.ground.bridged = {"vif1.0": "xenbr0"}
+    dom0.agent.reconcile()
+
+    assert dom0.ground.bridged == {}
+
+
+def test_the_vif_of_a_vm_that_arrives_is_taken_out_and_not_yet_let_in(dom0):
+    """Its port is the old host's until that has seen it go."""
+    arriving = replace(behind(dom0, "vm1", M1, 101), host="xen9", staged=HOST)
+    dom0.store.state = replace(dom0.store.state, attachments={"vm1": arriving})
+    laid(dom0, "vm1")
+    dom0.start_vm(M1, "vif1.0")
+    dom0.ground.bridged = {"vif1.0": "xenbr0"}
+
+    dom0.agent.reconcile()
+
+    assert (dom0.ground.bridged, dom0.bridges.plugged) == ({}, {})
+
+
+def test_vifs_that_nobody_knows_whose_they_are_do_not_talk_past_the_appliance_either(dom0):
+    behind(dom0, "vm1", M1, 101)
+    laid(dom0, "vm1")
+    for vm, device in (("a", "vif1.0"), ("b", "vif2.0")):
+        dom0.hypervisor.start(HOST, Vnic(mac=M1, device=device, vm=vm))
+    dom0.ground.bridged = {"vif1.0": "xenbr0", "vif2.0": "xenbr0"}
+
+    dom0.agent.reconcile()
+
+    assert (dom0.ground.bridged, dom0.bridges.plugged) == ({}, {})
+    assert "none of them is given it" in dom0.conditions()["InnerSwitch"].message
+
+
+def test_one_vif_that_cannot_be_taken_out_is_said_and_does_not_hold_up_the_others(dom0):
+    for number in (1, 2):
+        behind(dom0, f"vm{number}", f"52:54:00:00:00:0{number}", 100 + number)
+        dom0.start_vm(f"52:54:00:00:00:0{number}", f"vif{number}.0")
+    laid(dom0, "vm1", "vm2")
+    dom0.ground.bridged = {"vif2.0": "xenbr0"}
+    dom0.ground.host.switch.plugged = {
+        "his": Plug(port="his", device="vif1.0", bridge="ovsbr0", iface_id="his")
+    }
+
+    dom0.agent.reconcile()
+
+    assert dom0.ground.bridged == {}
+    assert "vif2.0" in {p.device for p in dom0.bridges.plugged.values()}
+    said = dom0.conditions()["InnerSwitch"].message
+    assert "vif1.0 of vm1 talks past the appliance: vif1.0 is in ovs-system" in said
 
 
 @pytest.mark.parametrize("ready", [True, False])
@@ -259,10 +319,7 @@ def test_a_vif_that_its_script_put_into_a_bridge_of_dom0_is_taken_out_of_it(dom0
 
 
 def test_a_second_vm_with_the_mac_of_a_port_is_named_and_not_let_in(dom0):
-    behind(dom0, "vm1", M1, 101)
-    site = dom0.store.state.site
-    port = Port(name="vm1", network="web", vm="web1")
-    dom0.store.state = replace(dom0.store.state, site=replace(site, ports={"vm1": port}))
+    dom0.attach("vm1", M1, AttachmentKind.VLAN_ACCESS, 101, vm="web1")
     laid(dom0, "vm1")
     for vm, device in (("web1", "vif1.0"), ("thief", "vif2.0")):
         dom0.hypervisor.start(HOST, Vnic(mac=M1, device=device, vm=vm))

@@ -18,8 +18,9 @@ from anyvisor.reconcile.conversion import Conversion, Grounds
 from anyvisor.reconcile.integration import Integration
 from anyvisor.reconcile.outage import Outages
 from anyvisor.reconcile.patience import Patience
-from anyvisor.testing.host import DictMemory, FakeDaemons, FakeHost, FakeHostNetwork, FakeSurroundings
+from anyvisor.testing.host import FakeDaemons, FakeHost, FakeHostNetwork, FakeSurroundings
 from anyvisor.testing.hypervisor import FakeHypervisor
+from anyvisor.testing.memory import DictMemory
 
 HOST = HostName("kvm1")
 INSTALLATION = "0f0f"

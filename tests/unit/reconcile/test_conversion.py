@@ -165,6 +165,12 @@ class TestNotBegun:
 
         self.assert_untouched(world, TerminalError, "tap9 in br0")
 
+    def test_while_nobody_knows_whose_vnic_is_whose(self, world):
+        world.hypervisor.start(HOST, Vnic(mac=Mac("52:54:00:00:00:01"), device="tap7", vm="clone"))
+        world.host.start("tap7", "br0")
+
+        self.assert_untouched(world, TerminalError, r"several VMs claim port vm1 .*tap7 of clone")
+
     def test_while_the_daemons_cannot_be_started(self, world):
         world.host.missing = ("there is no ovs-ctl",)
 

@@ -11,7 +11,7 @@ from anyvisor.model.state import State
 from anyvisor.model.vnic import Counters, PathCount
 from anyvisor.reconcile.counting import Counting, Raw
 from anyvisor.reconcile.measuring import Measuring, Sources
-from anyvisor.testing.host import DictMemory
+from anyvisor.testing.memory import DictMemory
 
 HOST, PORT = HostName("kvm1"), PortName("web")
 ATTACHMENT = Attachment(

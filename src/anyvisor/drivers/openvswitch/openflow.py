@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import struct
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from anyvisor.errors import RetryableError, UnreachableError
 from anyvisor.model.vnic import Counters
 
 _TIMEOUT_SECONDS = 10.0
-_ANSWER_SECONDS = 1.0
+_ANSWER_SECONDS = 5.0
+_HELLO = struct.pack("!BBHI", 5, 0, 8, 1)
+"""OpenFlow 1.4 and all before it; no elements."""
 _FLOW = re.compile(
     r"cookie=(?P<cookie>0x[0-9a-f]+), .*?n_packets=(?P<packets>\d+), n_bytes=(?P<bytes>\d+),"
     r"(?P<rest>.*?) actions=(?P<actions>.*)$"
@@ -68,22 +71,29 @@ class OpenFlow:
         found = re.search(r"flow_count=(\d+)", text)
         return int(found.group(1)) if found is not None else 0
 
-    def answers(self, bridge: str) -> bool:
-        """Whether ovs-vswitchd listens on the management socket of a bridge. Costs one connection."""
+    def fault(self, bridge: str) -> str | None:
+        """Why ovs-vswitchd does not answer for a bridge; None if it does. Costs one connection.
+
+        Both sides greet (OpenFlow 1.4, section 7.5.1): a daemon that hangs still gets connections, but does not greet,
+        and one that is left without a greeting complains in its log.
+        """
+        where = self._folder / f"{bridge}.mgmt"
         try:
             folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
-        except OSError:
-            return False
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                probe.settimeout(_ANSWER_SECONDS)
+            try:
                 # By its folder's descriptor: a socket's address holds 107 bytes only.
-                probe.connect(f"/proc/self/fd/{folder}/{bridge}.mgmt")
-        except OSError:
-            return False
-        finally:
-            os.close(folder)
-        return True
+                _greet(f"/proc/self/fd/{folder}/{where.name}")
+            finally:
+                os.close(folder)
+        except FileNotFoundError:
+            return f"there is no {where}: ovs-vswitchd does not run, or could not make {bridge}"
+        except ConnectionRefusedError:
+            return f"ovs-vswitchd does not run: nobody listens at {where}"
+        except (TimeoutError, BlockingIOError):
+            return f"ovs-vswitchd hangs: no answer at {where} within {_ANSWER_SECONDS:g} s"
+        except OSError as error:
+            return f"ovs-vswitchd does not answer at {where}: {error}"
+        return None
 
     def _socket(self, bridge: str) -> str:
         return f"unix:{self._folder}/{bridge}.mgmt"
@@ -103,6 +113,15 @@ class OpenFlow:
                 raise UnreachableError(message)
             raise RetryableError(message)
         return done.stdout
+
+
+def _greet(address: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_ANSWER_SECONDS)
+        probe.connect(address)
+        if not probe.recv(len(_HELLO)):
+            raise ConnectionResetError("it hung up")
+        probe.sendall(_HELLO)
 
 
 def parse_flows(text: str) -> tuple[Flow, ...]:

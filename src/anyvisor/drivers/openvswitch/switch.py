@@ -177,13 +177,9 @@ class OpenvSwitch:
         return self._connection.read(view)
 
     def fault(self) -> str | None:
-        """That ovs-vswitchd does not run: a kernel, or a card, goes on with what it knows. From afar it is not seen."""
-        if self._openflow is None or self._openflow.answers(INTEGRATION_BRIDGE):
-            return None
-        return (
-            "ovs-vswitchd does not run: what flows there are may go on, new ones do not come; start it, or look at its "
-            "log"
-        )
+        """That ovs-vswitchd does not answer: a kernel, or a card, goes on with what it knows. Not seen from afar."""
+        why = self._openflow.fault(INTEGRATION_BRIDGE) if self._openflow is not None else None
+        return f"{why}; what flows there are may go on, new ones do not come" if why is not None else None
 
     def tunnels(self) -> Mapping[HostName, str]:
         """The other chassis by their names, from the marks that ovn-controller puts on its tunnel ports."""

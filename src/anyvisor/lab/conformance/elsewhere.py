@@ -34,7 +34,8 @@ class Elsewhere:
 def elsewhere(
     product: Product, folder: Path, tried: Collection[tuple[Hypervisor, Scheme]]
 ) -> tuple[Elsewhere, ...]:
-    """All that were not `tried`; the site that is asked about is written into `folder`.
+    """All that were not `tried`, and those of kinds that the lab does not have; the site that is asked about is written
+    into `folder`.
 
     Raises:
         TerminalError: the planner refuses the file.
@@ -49,11 +50,18 @@ def elsewhere(
 def pinned(
     site: Mapping[str, Any], tried: Collection[tuple[Hypervisor, Scheme]]
 ) -> tuple[dict[str, Any], Asked]:
-    """The site with each host once per scheme that was not tried, that scheme pinned. Pure."""
+    """The site with each host once per scheme that was not tried, that scheme pinned; one of a kind that the lab does
+    not have (`asked`) once per scheme that it names. Pure.
+    """
     hosts, asked = [], {}
-    for host in site["hosts"]:
+    for entry in site["hosts"]:
+        host = {key: value for key, value in entry.items() if key != "asked"}
         for scheme in Scheme:
-            if (Hypervisor(host["hypervisor"]), scheme) not in tried:
+            if "asked" in entry:
+                is_asked = scheme.value in entry["asked"]
+            else:
+                is_asked = (Hypervisor(host["hypervisor"]), scheme) not in tried
+            if is_asked:
                 name = f"{host['name']}-{scheme}"
                 hosts.append({**host, "name": name, "scheme": scheme.value})
                 asked[name] = (host["name"], scheme)
