@@ -381,8 +381,10 @@ def test_a_bridge_that_is_not_there_is_no_dead_daemon_for_sure(alone):
     assert "could not make br-int" in driver.fault()
 
 
-def test_asking_a_switch_whether_it_works_leaves_nothing_in_its_log(alone):
+@pytest.mark.parametrize("protocols", ["", "OpenFlow10,OpenFlow13,OpenFlow15"])
+def test_asking_a_switch_whether_it_works_leaves_nothing_in_its_log(alone, protocols):
     switch, driver = alone
+    switch.vsctl("set", "bridge", "br-int", f"protocols=[{protocols}]")
     log = switch.folder / "ovs-vswitchd.log"
     before = log.read_text()
 

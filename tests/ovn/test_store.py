@@ -11,7 +11,8 @@ import pytest
 from anyvisor.contracts.store import Decision
 from anyvisor.errors import ConflictError, TerminalError, UnreachableError
 from anyvisor.model.site import Site
-from anyvisor.ovsdb.server import schema_file, upgrade
+from anyvisor.ovsdb.schemas import schema_file
+from anyvisor.ovsdb.server import upgrade
 from anyvisor.ovsdb.store import OvsdbStore
 from anyvisor.testing.daemons import run, wait_until
 from anyvisor.testing.store_contract import StoreContract
@@ -170,6 +171,28 @@ def test_a_change_of_one_port_leaves_the_others_untouched(open_store):
     after = store.snapshot()
     assert after.site is before.site
     assert after.tags is before.tags
+
+
+@pytest.mark.parametrize("host", [None, "kvm1"])
+def test_a_database_that_lacks_a_column_is_refused_and_not_read_by_halves(
+    open_store, database, tmp_path, host
+):
+    open_store().write_site(SITE)
+    with schema_file("Anyvisor") as path:
+        older = json.loads(path.read_text())
+    del older["tables"]["Attachment"]["columns"]["vm"]
+    older["version"] = "1.5.0"
+    (tmp_path / "older").write_text(json.dumps(older))
+    run("ovsdb-client", "convert", database.remote, str(tmp_path / "older"))
+    late = OvsdbStore(database.remote, host=host, timeout_seconds=5)
+
+    with pytest.raises(TerminalError, match=r"1\.5\.0, which lacks column Attachment\.vm"):
+        late.start()
+
+    upgrade(database.remote)
+    late.start()
+    assert late.snapshot().site.networks == SITE.networks
+    late.close()
 
 
 def test_a_database_of_the_schema_before_migrations_were_kept_is_converted_with_what_it_holds(

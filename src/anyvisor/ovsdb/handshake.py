@@ -114,10 +114,10 @@ def select_columns(schema: dict[str, Any], tables: Mapping[str, Sequence[str]]) 
         there = schema["tables"].get(table, {}).get("columns")
         wanted = [column.removesuffix("?") for column in columns]
         if there is None:
-            raise TerminalError(_lacks(schema, f"table {table}"))
+            raise _lacks(schema, f"table {table}")
         needed = [column for column in columns if not column.endswith("?")]
         if missing := sorted(set(needed) - set(there)):
-            raise TerminalError(_lacks(schema, f"column {table}.{missing[0]}"))
+            raise _lacks(schema, f"column {table}.{missing[0]}")
         if columns:
             helper.register_columns(table, [column for column in wanted if column in there])
         else:
@@ -125,5 +125,10 @@ def select_columns(schema: dict[str, Any], tables: Mapping[str, Sequence[str]]) 
     return helper
 
 
-def _lacks(schema: dict[str, Any], what: str) -> str:
-    return f"the database {schema['name']} has schema {schema.get('version', 'without version')}, which lacks {what}"
+def _lacks(schema: dict[str, Any], what: str) -> TerminalError:
+    version = schema.get("version", "without version")
+    return TerminalError(
+        f"the database {schema['name']} has schema {version}, which lacks {what}",
+        hint="it is older than this program: upgrade it first (`ovsdb-client convert`; anyvisord does so by itself "
+        "with a database of its own)",
+    )

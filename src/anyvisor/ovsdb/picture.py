@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ from anyvisor.model.state import State
 from anyvisor.ovsdb import cells, columns, intent_rows, state_rows
 from anyvisor.ovsdb.replica import Replica, Row, RowEvent
 from anyvisor.planner.moves import with_move
+
+log = logging.getLogger(__name__)
 
 RowKey = tuple[Any, ...]
 _KEY_COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -152,7 +155,10 @@ class Picture:
                 self._faults.pop((table, key), None)
                 try:
                     self._take(table, key, row)
-                except (TerminalError, ValueError) as error:
+                except Exception as error:
+                    # Whatever it is: a snapshot without this row would have others undo what it asks for.
+                    if not isinstance(error, TerminalError | ValueError):
+                        log.exception("%s %s in the database cannot be read", table, key)
                     name = "/".join(map(str, key))
                     self._faults[table, key] = f"{table} {name} in the database: {error}"
                     self._take(table, key, None)  # a writer shall see a difference and write it anew

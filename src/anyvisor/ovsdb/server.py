@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import shutil
@@ -17,18 +16,16 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from anyvisor.errors import TerminalError, UnreachableError
 from anyvisor.model.tls import TlsFiles
 from anyvisor.ovsdb.handshake import fetch_schema
+from anyvisor.ovsdb.schemas import SCHEMAS, schema_file, schema_version
 from anyvisor.ovsdb.tls import in_use
 
 log = logging.getLogger(__name__)
 
-SCHEMAS = {"Anyvisor": "anyvisor.ovsschema", "Anyvisor_Telemetry": "telemetry.ovsschema"}
-"""Database name to the file in `anyvisor.ovsdb.schema`."""
 SOCKET = "db.sock"
 _PIDFILE = "ovsdb-server.pid"
 _CONTROL = "ovsdb-server.ctl"
@@ -124,17 +121,6 @@ def upgrade(remote: str, database: str = "Anyvisor", timeout_seconds: float = _T
         _run("ovsdb-client", *options, "convert", remote, str(path))
     log.info("%s: converted %s from schema %s to %s", remote, database, there, schema_version(database))
     return True
-
-
-def schema_version(database: str) -> str:
-    """The version of the schema that this program brings."""
-    with schema_file(database) as path:
-        return str(json.loads(path.read_text(encoding="utf-8"))["version"])
-
-
-def schema_file(database: str) -> contextlib.AbstractContextManager[Path]:
-    """The path of the schema that this program brings, while the context lasts."""
-    return as_file(files("anyvisor.ovsdb") / "schema" / SCHEMAS[database])
 
 
 # --- database files -------------------------------------------------------------------------------------------------

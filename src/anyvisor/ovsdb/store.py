@@ -16,6 +16,7 @@ from anyvisor.model.site import Site
 from anyvisor.model.state import State
 from anyvisor.ovsdb.connection import Condition, Connection, Transaction
 from anyvisor.ovsdb.picture import Picture
+from anyvisor.ovsdb.schemas import schema_columns
 from anyvisor.ovsdb.store_writes import StoreWrites
 
 if TYPE_CHECKING:
@@ -57,10 +58,12 @@ class OvsdbStore:
             "Host": [["name", "==", host]],
             "Attachment": [["host", "==", host], ["staged", "==", host], *_STATIONS],
         }
+        # By their names: an older database, which lacks one, is refused instead of being read by halves.
+        named = schema_columns(DATABASE)
         self._connection = Connection(
             remote,
             schema_name=DATABASE,
-            tables=dict.fromkeys(_ALL_TABLES if host is None else _AGENT_TABLES, ()),
+            tables={table: named[table] for table in (_ALL_TABLES if host is None else _AGENT_TABLES)},
             conditions=None if host is None else conditions,
             timeout_seconds=timeout_seconds,
             lock=lock,

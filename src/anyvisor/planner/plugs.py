@@ -49,7 +49,7 @@ def found_devices(
     contested: dict[str, PortName] = {}
     doubts: list[str] = []
     for a in listed:
-        claims = by_identity.get(a.port) or by_mac.get(a.mac, [])
+        claims = _claims(a, by_identity.get(a.port, []), by_mac.get(a.mac, []))
         choice = claims
         if len({vnic.vm for vnic in claims}) > 1:
             choice = _rightful(a, claims, (held or {}).get(a.port))
@@ -59,6 +59,14 @@ def found_devices(
         else:
             contested |= {vnic.device: a.port for vnic in claims if vnic.device is not None}
     return FoundDevices(by_port=devices, contested=contested, doubts=tuple(doubts))
+
+
+def _claims(attachment: Attachment, by_identity: list[Vnic], by_mac: list[Vnic]) -> list[Vnic]:
+    """Whoever carries the identity counts alone, unless the VM that the site names has the MAC and no identity."""
+    named = [vnic for vnic in by_mac if attachment.vm is not None and vnic.vm == attachment.vm]
+    if not by_identity:
+        return by_mac
+    return by_identity if any(vnic.vm == attachment.vm for vnic in by_identity) else [*by_identity, *named]
 
 
 def _rightful(attachment: Attachment, claims: Iterable[Vnic], held: str | None) -> list[Vnic]:

@@ -136,7 +136,7 @@ class ChassisReconciler:
         staged = tuple(a for a in state.attachments.values() if a.staged == self._host)
         self._outages.keep(a.port for a in mine)
         if self._parting is not None and self._stands_beside(host, known):
-            return self._part(self._parting, state, host, known, mine, staged)
+            return self._part(self._parting, state, host, known, mine)
         try:
             result = self._carry_out(state, host, known, (*mine, *staged))
             result = replace(result, conditions=(*result.conditions, *self._carried(state, mine, result)))
@@ -167,7 +167,6 @@ class ChassisReconciler:
         host: Host,
         known: HostState,
         mine: Iterable[Attachment],
-        arriving: Iterable[Attachment],
     ) -> Result:
         """What is said of the host is the appliance's to say, but for one condition and the VLANs."""
         error: AnyvisorError | None = None
@@ -175,7 +174,7 @@ class ChassisReconciler:
         try:
             with suppress(UnreachableError):
                 self._integration.give_back(state.owner)  # the appliance is the chassis
-            done = parting.carry_out(state, host, mine, arriving=arriving)
+            done = parting.carry_out(state, host, mine)
             said, vlans = findings.inner_switch(done.problems), done.vlans
         except AnyvisorError as caught:
             said, error = findings.failed(findings.INNER, caught), caught

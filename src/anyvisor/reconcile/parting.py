@@ -52,12 +52,9 @@ class Parting:
         state: State,
         host: Host,
         attachments: Iterable[Attachment],
-        *,
-        arriving: Iterable[Attachment] = (),
     ) -> Parted:
         """Make the bridge, let in whose way is laid, put out whose is not: first of all out of other switches, where
-        a vif's script may have put it, and where it talks past the appliance. `arriving` are those of VMs that are on
-        their way here: put out they are, but not let in yet.
+        a vif's script may have put it, and where it talks past the appliance.
 
         Without the appliance's trunk nobody is let in: who is, is alone there.
 
@@ -70,7 +67,7 @@ class Parting:
         listed = tuple(attachments)
         vnics = self._hypervisor.vnics(host.name)
         held = {port: plug.device for port, plug in self._switch.observe().items()}
-        found = found_devices((*listed, *arriving), vnics, held)
+        found = found_devices(listed, vnics, held)
         wrong = (*found.doubts, *self._take_out(place.switch, found))
         mac = card_macs(state.owner, host.name, FIRST)["trunk"]
         trunk = next((vnic.device for vnic in vnics if vnic.mac == mac and vnic.device is not None), None)

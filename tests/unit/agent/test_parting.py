@@ -259,19 +259,6 @@ def test_a_vif_that_we_plugged_and_somebody_moved_is_taken_out_also_while_the_ap
     assert dom0.ground.bridged == {}
 
 
-def test_the_vif_of_a_vm_that_arrives_is_taken_out_and_not_yet_let_in(dom0):
-    """Its port is the old host's until that has seen it go."""
-    arriving = replace(behind(dom0, "vm1", M1, 101), host="xen9", staged=HOST)
-    dom0.store.state = replace(dom0.store.state, attachments={"vm1": arriving})
-    laid(dom0, "vm1")
-    dom0.start_vm(M1, "vif1.0")
-    dom0.ground.bridged = {"vif1.0": "xenbr0"}
-
-    dom0.agent.reconcile()
-
-    assert (dom0.ground.bridged, dom0.bridges.plugged) == ({}, {})
-
-
 def test_vifs_that_nobody_knows_whose_they_are_do_not_talk_past_the_appliance_either(dom0):
     behind(dom0, "vm1", M1, 101)
     laid(dom0, "vm1")

@@ -137,6 +137,15 @@ def test_a_clone_that_carries_the_identity_of_a_port_does_not_take_it():
     assert "tap2 of clone" in found.doubts[0]
 
 
+def test_a_clone_with_the_identity_does_not_take_the_port_from_the_named_vm_that_has_the_mac_alone():
+    vnics = [carrying("web", "tap2", "clone"), Vnic(mac=M1, device="tap1", vm="web1")]
+
+    found = found_devices([attachment("web", "m1", "web1")], vnics)
+
+    assert found.by_port == {"web": "tap1"}
+    assert "tap2 of clone" in found.doubts[0]
+
+
 def test_a_vnic_that_carries_the_identity_of_another_port_claims_none_by_its_mac():
     ports = [attachment("web", "m1"), attachment("db", "m2")]
 

@@ -17,6 +17,8 @@ from anyvisor.model.vnic import Counters
 
 _TIMEOUT_SECONDS = 10.0
 _ANSWER_SECONDS = 5.0
+_GREETING_BYTES = 1024
+"""A greeting may list versions; one that is not read to its end makes the other side complain."""
 _HELLO = struct.pack("!BBHI", 5, 0, 8, 1)
 """OpenFlow 1.4 and all before it; no elements."""
 _FLOW = re.compile(
@@ -119,7 +121,7 @@ def _greet(address: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_ANSWER_SECONDS)
         probe.connect(address)
-        if not probe.recv(len(_HELLO)):
+        if not probe.recv(_GREETING_BYTES):
             raise ConnectionResetError("it hung up")
         probe.sendall(_HELLO)
 
