@@ -47,12 +47,7 @@ class Parting:
         self._hypervisor = hypervisor
         self._surroundings = surroundings
 
-    def carry_out(
-        self,
-        state: State,
-        host: Host,
-        attachments: Iterable[Attachment],
-    ) -> Parted:
+    def carry_out(self, state: State, host: Host, attachments: Iterable[Attachment]) -> Parted:
         """Make the bridge, let in whose way is laid, put out whose is not: first of all out of other switches, where
         a vif's script may have put it, and where it talks past the appliance.
 
@@ -102,7 +97,8 @@ class Parting:
             try:
                 self._surroundings.release(device)
             except AnyvisorError as error:
-                yield f"{device} of {port} talks past the appliance: {error}"
+                what = f" ({error.hint})" if error.hint else ""
+                yield f"{device} of {port} talks past the appliance: {error}{what}"
 
     def _nobody(self, why: str, inner: str, found: FoundDevices) -> str:
         """Why nobody can be let in, and who is cut off for it."""

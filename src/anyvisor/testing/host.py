@@ -326,7 +326,9 @@ class FakeSurroundings(Counted):
     def release(self, device: str) -> None:
         """See `Surroundings`."""
         if device not in self._host.masters and self._host.holder(device) is not None:
-            raise ForeignObjectError(f"{device} is in ovs-system, which is no Linux bridge")
+            raise ForeignObjectError(
+                f"{device} is in ovs-system, which is no Linux bridge", hint=f"ovs-vsctl del-port {device}"
+            )
         self._host.masters.pop(device, None)
 
     @counted

@@ -288,6 +288,7 @@ def test_one_vif_that_cannot_be_taken_out_is_said_and_does_not_hold_up_the_other
     assert "vif2.0" in {p.device for p in dom0.bridges.plugged.values()}
     said = dom0.conditions()["InnerSwitch"].message
     assert "vif1.0 of vm1 talks past the appliance: vif1.0 is in ovs-system" in said
+    assert "ovs-vsctl del-port vif1.0" in said
 
 
 @pytest.mark.parametrize("ready", [True, False])
