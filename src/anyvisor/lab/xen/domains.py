@@ -55,7 +55,7 @@ def create_driver_domain(machine: XenMachine) -> None:
     """A domain with one card in dom0's bridge, which may serve others."""
     words = "anyvisor.appliance anyvisor.driver-domain xen_netfront.trusted=0"
     cards = ["mac=00:16:3e:00:00:45,bridge=xenbr0,script=vif-bridge"]
-    _create(machine, DRIVER_DOMAIN, words, cards, ["driver_domain=1"])
+    _create(machine, DRIVER_DOMAIN, words, cards, ["driver_domain=1", "cpu_weight=1024"])
 
 
 def destroy(machine: XenMachine, names: Iterable[str]) -> None:
