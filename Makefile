@@ -30,7 +30,7 @@ setup-test: ## what setup does, and what the whole test suite needs (libvirt, QE
 	@tools/setup.sh test
 
 .PHONY: demo
-demo: setup ## build the mixed lab, apply, check with real packets, show the view (KEEP=1 leaves it up; XEN=1: a real Xen joins, a quarter of an hour)
+demo: setup ## build the mixed lab, apply, check with real packets, show the view (KEEP=1 leaves it up; XEN=1: a real Xen joins, a quarter to half an hour)
 	@if [[ "$(filter-out 0,$(XEN))" ]]; then
 	  tools/setup.sh xen
 	  tools/as-root.sh --real tools/xen.sh
